@@ -1,0 +1,29 @@
+from ris.models.event import EventIsAppendOnly, WorkflowEvent
+from ris.models.order import Order, RequestedProcedure
+from ris.models.patient import Patient, PatientIdentifier, Visit, name_key
+from ris.models.process import Heartbeat
+from ris.models.station import AE_TITLE, ProcedureType, Room, Station
+from ris.models.step import ExpectedInstance, PerformedProcedureStep, ScheduledProcedureStep
+from ris.models.study import Instance, Series, Study
+
+__all__ = [
+    "AE_TITLE",
+    "EventIsAppendOnly",
+    "ExpectedInstance",
+    "Heartbeat",
+    "Instance",
+    "Order",
+    "Patient",
+    "PatientIdentifier",
+    "PerformedProcedureStep",
+    "ProcedureType",
+    "RequestedProcedure",
+    "Room",
+    "ScheduledProcedureStep",
+    "Series",
+    "Station",
+    "Study",
+    "Visit",
+    "WorkflowEvent",
+    "name_key",
+]

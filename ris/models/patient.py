@@ -1,0 +1,88 @@
+"""Patient, the identifiers by which feeds and scanners name one, and the visit."""
+
+import unicodedata
+
+from django.db import models
+
+
+def name_key(name: str) -> str:
+    """A person name as it is matched: case and accents folded (PS3.4 C.2.2.2.1), groups and carets kept."""
+    decomposed = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+class Patient(models.Model):
+    """One person. ``patient_id`` with its issuer is the identifier shown; all of them are in PatientIdentifier."""
+
+    patient_id = models.CharField(max_length=64)
+    issuer_of_patient_id = models.CharField(max_length=64, blank=True)
+    patient_name = models.CharField(max_length=324, blank=True)
+    name_key = models.CharField(max_length=324, blank=True, editable=False, db_index=True)
+    patient_birth_date = models.DateField(null=True, blank=True)
+    patient_sex = models.CharField(max_length=1, blank=True)
+    patient_address = models.CharField(max_length=250, blank=True)
+    telephone = models.CharField(max_length=64, blank=True)
+    patient_comments = models.TextField(blank=True)
+    merged_into = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="merged")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(patient_id=""), name="patient_has_an_id"),
+            models.CheckConstraint(condition=models.Q(patient_sex__in=["", "M", "F", "O"]), name="patient_sex_known"),
+        ]
+        indexes = [models.Index(fields=["patient_id"]), models.Index(fields=["patient_birth_date"])]
+
+    def __str__(self) -> str:
+        return f"Patient {self.pk}"
+
+    def save(self, *args, **kwargs) -> None:
+        self.name_key = name_key(self.patient_name)
+        if kwargs.get("update_fields") is not None:
+            kwargs["update_fields"] = {*kwargs["update_fields"], "name_key"}
+        super().save(*args, **kwargs)
+
+    @property
+    def display_name(self) -> str:
+        """The name as the desk reads it: ``FAMILY, Given Middle``, then the ideographic group if there is one."""
+        groups = self.patient_name.split("=")
+        family, *given = groups[0].split("^")
+        text = ", ".join(part for part in (family, " ".join(name for name in given[:2] if name)) if part)
+        ideographic = groups[1].replace("^", " ").strip() if len(groups) > 1 else ""
+        return " ".join(part for part in (text, ideographic) if part) or "(no name)"
+
+
+class PatientIdentifier(models.Model):
+    """Every identifier that ever named a patient, also those taken over in a merge: a late message still finds them."""
+
+    patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="identifiers")
+    value = models.CharField(max_length=64)
+    issuer = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["value", "issuer"], name="one_patient_per_identifier")]
+
+    def __str__(self) -> str:
+        return f"Identifier {self.pk}"
+
+
+class Visit(models.Model):
+    """One admission of a patient (DICOM Visit; HL7 PV1)."""
+
+    patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="visits")
+    admission_id = models.CharField(max_length=64)
+    issuer_of_admission_id = models.CharField(max_length=64, blank=True)
+    current_patient_location = models.CharField(max_length=64, blank=True)
+    patient_class = models.CharField(max_length=16, blank=True)
+    referring_physician = models.CharField(max_length=324, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["patient", "admission_id", "issuer_of_admission_id"], name="one_visit_per_admission_id"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Visit {self.admission_id}"

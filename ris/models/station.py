@@ -1,0 +1,64 @@
+"""Where exams happen: rooms and their stations, and the catalogue of what can be done there."""
+
+from django.core.validators import RegexValidator
+from django.db import models
+
+#: PS3.5 6.2 AE: up to 16 characters of the default repertoire, no backslash, no control characters, not all spaces.
+AE_TITLE = RegexValidator(r"^(?! *$)[ -\[\]-~]{1,16}\Z", "An AE title has 1 to 16 printable characters, no backslash.")
+
+
+class Room(models.Model):
+    """A room of the department, as the front desk names it."""
+
+    name = models.CharField(max_length=64, unique=True)
+    location = models.CharField(max_length=64, blank=True)
+    position = models.PositiveSmallIntegerField(default=0, help_text="Order of the columns on the board")
+
+    class Meta:
+        ordering = ["position", "name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Station(models.Model):
+    """A modality application entity: a scanner as DICOM knows it."""
+
+    ae_title = models.CharField(max_length=16, unique=True, validators=[AE_TITLE])
+    name = models.CharField(max_length=64, blank=True)
+    modality = models.CharField(max_length=16)
+    room = models.ForeignKey(Room, null=True, blank=True, on_delete=models.SET_NULL, related_name="stations")
+    is_active = models.BooleanField(default=True)
+    sends_mpps = models.BooleanField(default=True)
+    quiet_minutes = models.PositiveSmallIntegerField(
+        default=10, help_text="Without MPPS: a study with no new image for so many minutes is complete"
+    )
+    character_set = models.CharField(
+        max_length=16, default="ISO_IR 192", help_text="Specific Character Set (0008,0005) of worklist answers"
+    )
+
+    class Meta:
+        ordering = ["ae_title"]
+        indexes = [models.Index(fields=["modality", "is_active"])]
+
+    def __str__(self) -> str:
+        return self.ae_title
+
+
+class ProcedureType(models.Model):
+    """An entry of the catalogue: a code the HIS orders by, its modality and how long it takes."""
+
+    code_value = models.CharField(max_length=64)
+    coding_scheme = models.CharField(max_length=64, blank=True)
+    meaning = models.CharField(max_length=64)
+    modality = models.CharField(max_length=16)
+    duration_minutes = models.PositiveSmallIntegerField(default=20)
+
+    class Meta:
+        ordering = ["modality", "meaning"]
+        constraints = [
+            models.UniqueConstraint(fields=["code_value", "coding_scheme"], name="one_procedure_type_per_code")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.meaning} ({self.code_value})"

@@ -1,0 +1,3 @@
+"""Every address of the web UI and the API."""
+
+urlpatterns: list = []
