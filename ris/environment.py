@@ -1,4 +1,4 @@
-"""The settings of the outside contract, read from the environment. An unreadable value stops the start with a sentence."""
+"""The outside contract's settings, read from the environment. An unreadable value stops the start with a sentence."""
 
 import os
 import re

@@ -6,9 +6,12 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from datetime import datetime
+from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
+from django.db.models import Max
 from django.utils import timezone
 
 from ris.models import Heartbeat
@@ -39,6 +42,26 @@ def beat(process: str) -> None:
         host=socket.gethostname(),
         defaults={"pid": os.getpid(), "beaten_at": timezone.now()},
     )
+
+
+def health() -> dict[str, dict[str, Any]]:
+    """For each process the age of its newest proof of life in seconds (None: never) and whether that is well.
+
+    The web process answers the question itself, which is its proof.
+    """
+    now = timezone.now()
+    last = dict(Heartbeat.objects.values_list("process").annotate(Max("beaten_at"))) | {"web": now}
+    return {process: _entry(process, last.get(process), now) for process in PROCESSES}
+
+
+def _entry(process: str, beaten_at: datetime | None, now: datetime) -> dict[str, Any]:
+    age = round((now - beaten_at).total_seconds(), 1) if beaten_at else None
+    return {"age": age, "well": age is not None and age <= stale_seconds(process)}
+
+
+def stale_seconds(process: str) -> float:
+    """After how many seconds without a proof of life the process is taken for dead."""
+    return STALE_SECONDS.get(process, STALE_SECONDS_DEFAULT)
 
 
 class ServerCommand(BaseCommand):

@@ -93,6 +93,9 @@ PENDING = frozenset({_S.SCHEDULED, _S.ARRIVED, _S.READY})
 #: Statuses in which nothing more is expected of the step.
 OVER = frozenset({_S.COMPLETED, _S.DISCONTINUED, _S.CANCELED, _S.NO_SHOW})
 
+#: What an exam is once its steps are done.
+DONE = frozenset({ExamStatus.PERFORMED, ExamStatus.IMAGES_COMPLETE, ExamStatus.REPORTED})
+
 
 def is_allowed(status: str, verb: Verb) -> bool:
     """Whether the table lets ``verb`` happen to a step in ``status``."""

@@ -4,7 +4,7 @@ from django.db import models
 
 from ris.models.order import RequestedProcedure
 from ris.models.station import Room, Station
-from ris.states import PENDING, PerformedStatus, StepStatus, Verb, is_allowed
+from ris.states import DONE, PENDING, ExamStatus, PerformedStatus, StepStatus, Verb, is_allowed
 
 
 class ScheduledProcedureStep(models.Model):
@@ -20,6 +20,7 @@ class ScheduledProcedureStep(models.Model):
     protocol_codes = models.JSONField(default=list, blank=True, help_text="[[value, scheme, meaning], ...]")
     start = models.DateTimeField(null=True, blank=True)
     requested_start = models.DateTimeField(null=True, blank=True)
+    requested_stations = models.JSONField(default=list, blank=True, help_text="AE titles the order last named")
     duration_minutes = models.PositiveSmallIntegerField(default=20)
     stations = models.ManyToManyField(Station, blank=True, related_name="steps")
     room = models.ForeignKey(Room, null=True, blank=True, on_delete=models.SET_NULL, related_name="steps")
@@ -51,6 +52,20 @@ class ScheduledProcedureStep(models.Model):
     @property
     def is_on_worklists(self) -> bool:
         return self.status in PENDING and not self.on_hold
+
+    @property
+    def shown_status(self) -> str:
+        """The clinic's word for the step on board and page: what the exam says once the step is done."""
+        exam = self.requested_procedure.status
+        if self.on_hold and self.status in PENDING:
+            return ExamStatus.ON_HOLD
+        if self.status == StepStatus.STARTED:
+            return ExamStatus.IN_PROGRESS
+        if self.status == StepStatus.NEW:
+            return ExamStatus.ORDERED
+        if self.status == StepStatus.COMPLETED and exam in DONE:
+            return exam
+        return self.status.replace("_", " ")
 
 
 class PerformedProcedureStep(models.Model):

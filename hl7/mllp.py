@@ -1,0 +1,199 @@
+"""MLLP over TCP: an asyncio server on persistent connections, and a client.
+
+The server does no HL7 and no database work itself: it hands each message to a function that runs on a small pool of
+threads, and answers the messages of one connection one after the other, in their order.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from django.db import DatabaseError, connection
+
+from hl7.framing import NOISE_LIMIT, SIZE_LIMIT, Abandoned, Deframer, Frame, Oversized, frame
+
+logger = logging.getLogger(__name__)
+
+#: What a handler gives back: the answer, or None when there is nothing that can be answered.
+Handler = Callable[[Frame | Abandoned | Oversized, str], bytes | None]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Guards of the server. ``frame_seconds``: a frame that has begun must end, and an answer be taken, in that time."""
+
+    connections: int = 800
+    connections_per_peer: int = 400
+    frame_seconds: float = 30.0
+    size: int = SIZE_LIMIT
+    threads: int = 4
+
+
+class Server:
+    """Listens on ``address`` (port 0: a free one, then found in ``address``) and answers with ``handler``."""
+
+    def __init__(self, address: tuple[str, int], handler: Handler, limits: Limits = Limits()) -> None:  # noqa: B008
+        self.address, self.limits = address, limits
+        self._handler = handler
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: set[asyncio.Task[None]] = set()
+        self._peers: Counter[str] = Counter()
+        self._stopping = False
+        self.is_open = threading.Event()
+
+    async def run(self, stop: threading.Event) -> None:
+        """Serve until ``stop``; then accept no more, answer the messages in hand, and close."""
+        self._pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="hl7")
+        listener = await asyncio.start_server(self._accept, *self.address, backlog=128)
+        self.address = listener.sockets[0].getsockname()[:2]
+        self.is_open.set()
+        try:
+            while not stop.is_set():
+                await asyncio.sleep(0.05)
+        finally:
+            self._stopping = True
+            listener.close()
+            for task in self._tasks - self._busy:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.to_thread(self._close_pool)
+
+    @contextlib.contextmanager
+    def in_thread(self) -> Iterator["Server"]:
+        """Serve in a thread while the block runs."""
+        stop = threading.Event()
+        thread = threading.Thread(target=lambda: asyncio.run(self.run(stop)), name="mllp", daemon=True)
+        thread.start()
+        try:
+            if not self.is_open.wait(10):
+                raise OSError(f"Nothing listens on {self.address[0]}:{self.address[1]}")
+            yield self
+        finally:
+            stop.set()
+            thread.join(30)
+
+    def _close_pool(self) -> None:
+        """End the threads; each closes the database connection that it kept."""
+        barrier = threading.Barrier(self.limits.threads)
+
+        def close() -> None:
+            barrier.wait()
+            connection.close()
+
+        for _ in range(self.limits.threads):
+            self._pool.submit(close)
+        self._pool.shutdown()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        peer = (writer.get_extra_info("peername") or ("?",))[0]
+        if len(self._tasks) >= self.limits.connections or self._peers[peer] >= self.limits.connections_per_peer:
+            logger.warning("MLLP connection from %s refused: too many connections", peer)
+            writer.transport.abort()
+            return
+        self._tasks.add(task)
+        self._peers[peer] += 1
+        try:
+            await self._converse(reader, writer, peer, task)
+        except (OSError, TimeoutError, asyncio.CancelledError) as error:
+            logger.debug("MLLP connection from %s ended: %s", peer, type(error).__name__)
+        finally:
+            self._peers[peer] -= 1
+            self._tasks.discard(task)
+            self._busy.discard(task)
+            writer.close()
+
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str, task: asyncio.Task[None]
+    ) -> None:
+        deframer = Deframer(self.limits.size)
+        deadline = Deadline(self.limits.frame_seconds)
+        while data := await self._read(reader, deadline.for_(deframer), peer):
+            for event in deframer.feed(data):
+                self._busy.add(task)
+                goes_on = await self._answer(event, writer, peer)
+                self._busy.discard(task)
+                if self._stopping or not goes_on:
+                    return
+            if deframer.noise > NOISE_LIMIT:
+                logger.warning("MLLP connection from %s closed: %s bytes without a message", peer, deframer.noise)
+                return
+
+    @staticmethod
+    async def _read(reader: asyncio.StreamReader, deadline: float | None, peer: str) -> bytes:
+        """The next bytes; none at the end, or when what has begun does not end in time. An idle peer may stay."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await reader.read(65536)
+        except TimeoutError:
+            logger.warning("MLLP connection from %s closed: a message began and did not end in time", peer)
+            return b""
+
+    async def _answer(self, event: Frame | Abandoned | Oversized, writer: asyncio.StreamWriter, peer: str) -> bool:
+        """Whether the connection goes on: not without an answer, so that the sender repeats what it sent."""
+        try:
+            answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._handler, event, peer)
+        except DatabaseError as error:
+            logger.error("MLLP message from %s not answered: the database says %s", peer, type(error).__name__)
+            return False
+        if isinstance(event, Abandoned):
+            return True
+        if answer is None:
+            return False
+        writer.write(frame(answer))
+        async with asyncio.timeout(self.limits.frame_seconds):
+            await writer.drain()
+        return True
+
+
+class Deadline:
+    """When what has begun on a connection must have ended, on the event loop's clock."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._begun = 0
+        self._at: float | None = None
+
+    def for_(self, deframer: Deframer) -> float | None:
+        """None while nothing is unfinished; each message that begins has its own time."""
+        if not deframer.is_unfinished:
+            self._at = None
+        elif self._at is None or self._begun != deframer.begun:
+            self._at = asyncio.get_running_loop().time() + self._seconds
+        self._begun = deframer.begun
+        return self._at
+
+
+class Client:
+    """One connection to an MLLP listener; one message in flight. OSError (TimeoutError) when the exchange fails."""
+
+    def __init__(self, address: tuple[str, int], timeout: float = 10.0) -> None:
+        self.timeout = timeout
+        self._socket = socket.create_connection(address, timeout)
+        self._deframer = Deframer()
+
+    def exchange(self, payload: bytes) -> bytes:
+        """Send one message and wait for the next message of the peer."""
+        deadline = time.monotonic() + self.timeout
+        self._socket.settimeout(self.timeout)
+        self._socket.sendall(frame(payload))
+        while (left := deadline - time.monotonic()) > 0:
+            self._socket.settimeout(left)
+            data = self._socket.recv(65536)
+            if not data:
+                raise ConnectionResetError("The connection was closed without an answer")
+            for event in self._deframer.feed(data):
+                if isinstance(event, Frame):
+                    return event.payload
+        raise TimeoutError("No answer in time")
+
+    def close(self) -> None:
+        self._socket.close()

@@ -1,0 +1,220 @@
+"""All shared reads. Nothing here writes, and nothing elsewhere asks these questions in another way."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db.models import Count, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+
+from ris.errors import UnknownPerformedStep
+from ris.models import (
+    ExpectedInstance,
+    Instance,
+    Patient,
+    PerformedProcedureStep,
+    RequestedProcedure,
+    Room,
+    ScheduledProcedureStep,
+    Station,
+    Study,
+    WorkflowEvent,
+    name_key,
+)
+from ris.states import OVER, PENDING, PerformedStatus, StepStatus
+
+
+def site_zone() -> ZoneInfo:
+    """The site's time zone: every time a person or a scanner sees is in it."""
+    return ZoneInfo(settings.TIME_ZONE)
+
+
+def day_bounds(day: date) -> tuple[datetime, datetime]:
+    """Begin and end (exclusive) of a day of the site, aware; 23 or 25 hours long where clocks change."""
+    zone = site_zone()
+    begin = datetime.combine(day, time(), zone)
+    return begin, datetime.combine(day + timedelta(days=1), time(), zone)
+
+
+def steps() -> QuerySet[ScheduledProcedureStep]:
+    """Steps with what their pages, answers and messages show."""
+    return ScheduledProcedureStep.objects.select_related(
+        "room", "requested_procedure__order__patient", "requested_procedure__order__visit"
+    ).prefetch_related("stations")
+
+
+def worklist_steps() -> QuerySet[ScheduledProcedureStep]:
+    """What worklists may show: steps that wait for scanner or patient, not on hold, with a station."""
+    return steps().filter(status__in=PENDING, on_hold=False, stations__isnull=False).distinct()
+
+
+def worklist_obstacles(step: ScheduledProcedureStep) -> list[str]:
+    """Why this step is on no worklist, a sentence each; empty when it is on one."""
+    status, stations = StepStatus(step.status), list(step.stations.all())
+    return [sentence for holds, sentence in _obstacles(step, status, stations) if holds]
+
+
+def _obstacles(
+    step: ScheduledProcedureStep, status: StepStatus, stations: list[Station]
+) -> tuple[tuple[bool, str], ...]:
+    new = status is StepStatus.NEW
+    performs = Station.objects.filter(is_active=True, modality=step.modality)
+    return (
+        (
+            new and not (step.start or step.requested_start),
+            "no start time was given: to be scheduled at the front desk",
+        ),
+        (new and not step.modality, "no modality was given and the procedure code is not in the catalogue"),
+        (
+            new and bool(step.modality) and not stations and not performs.exists(),
+            f"no active station performs modality {step.modality}",
+        ),
+        (status is StepStatus.STARTED, "the exam has started"),
+        (status in OVER, f"the step is {status}"),
+        (step.on_hold, "the step is on hold"),
+        (status in PENDING and not stations, "no station is assigned"),
+    )
+
+
+def active_stations() -> QuerySet[Station]:
+    return Station.objects.filter(is_active=True).select_related("room")
+
+
+def station_titles() -> list[str]:
+    """The AE titles that may call."""
+    return list(active_stations().values_list("ae_title", flat=True))
+
+
+def performed_step(sop_instance_uid: str) -> PerformedProcedureStep:
+    """The MPPS with this SOP Instance UID; UnknownPerformedStep if there is none."""
+    try:
+        return PerformedProcedureStep.objects.get(sop_instance_uid=sop_instance_uid)
+    except PerformedProcedureStep.DoesNotExist:
+        raise UnknownPerformedStep("No MPPS has this SOP Instance UID") from None
+
+
+def exams() -> QuerySet[RequestedProcedure]:
+    """Exams with patient, visit, steps and stations, annotated with ``images_expected`` and ``images_arrived``."""
+    final = ~Q(performed_step__status=PerformedStatus.IN_PROGRESS)
+    expected = ExpectedInstance.objects.filter(
+        final, performed_step__scheduled_steps__requested_procedure=OuterRef("pk")
+    )
+    arrived = Instance.objects.filter(
+        series__study__requested_procedure=OuterRef("pk"), series__study__mismatch=Study.Mismatch.NONE
+    )
+    return (
+        RequestedProcedure.objects.select_related("order__patient", "order__visit")
+        .prefetch_related(
+            Prefetch("steps", ScheduledProcedureStep.objects.select_related("room").order_by("position")),
+            "steps__stations",
+        )
+        .annotate(
+            images_expected=_count(expected, "performed_step__scheduled_steps__requested_procedure"),
+            images_arrived=_count(arrived, "series__study__requested_procedure"),
+        )
+    )
+
+
+def _count(rows: QuerySet, group: str) -> Coalesce:
+    counted = rows.order_by().values(group).annotate(n=Count("sop_instance_uid", distinct=True)).values("n")
+    return Coalesce(Subquery(counted), 0)
+
+
+def history(procedure: RequestedProcedure) -> QuerySet[WorkflowEvent]:
+    """All that happened to an exam, its order included, oldest first."""
+    return WorkflowEvent.objects.filter(
+        Q(requested_procedure=procedure) | Q(order=procedure.order_id, requested_procedure=None)
+    ).select_related("step", "performed_step")
+
+
+@dataclass
+class BoardColumn:
+    """One room's steps of a day in the order of their start; ``room`` None: no room yet."""
+
+    room: Room | None
+    steps: list[ScheduledProcedureStep] = field(default_factory=list)
+
+
+def board(day: date) -> list[BoardColumn]:
+    """The steps of one day of the site, a column for each room with stations and one for steps without a room."""
+    columns = {room.pk: BoardColumn(room) for room in Room.objects.all()}
+    without = BoardColumn(None)
+    begin, end = day_bounds(day)
+    shown = steps().filter(start__gte=begin, start__lt=end).exclude(status=StepStatus.NEW)
+    for step in shown.order_by("start", "pk"):
+        columns.get(step.room_id or 0, without).steps.append(step)
+    return [*columns.values(), *([without] if without.steps else [])]
+
+
+def unscheduled_steps() -> QuerySet[ScheduledProcedureStep]:
+    """Orders that wait for a booking, the oldest first."""
+    return steps().filter(status=StepStatus.NEW).order_by("requested_procedure__created_at", "pk")
+
+
+def to_reconcile() -> tuple[QuerySet[PerformedProcedureStep], QuerySet[Study]]:
+    """MPPS and studies that do not fit what was ordered."""
+    return (
+        PerformedProcedureStep.objects.exclude(mismatch="").order_by("-created_at"),
+        Study.objects.exclude(mismatch="").order_by("-last_instance_at"),
+    )
+
+
+def last_event_id() -> int:
+    """A token that changes whenever anything changed state."""
+    return WorkflowEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def board_version() -> str:
+    """A token that changes whenever the board may look different.
+
+    It counts the newest events, not only the last one: an event with a lower id may be committed after it. Studies
+    to reconcile are counted because an image of no order records no event.
+    """
+    newest = list(WorkflowEvent.objects.order_by("-pk").values_list("pk", flat=True)[:100])
+    performed, studies = to_reconcile()
+    return f"{max(newest, default=0)}-{len(newest)}-{sum(newest)}-{performed.count()}-{studies.count()}"
+
+
+def performed_steps(procedure: RequestedProcedure) -> QuerySet[PerformedProcedureStep]:
+    """The MPPS of an exam in the order of their start, annotated with ``series_count`` and ``instance_count``."""
+    return (
+        PerformedProcedureStep.objects.filter(scheduled_steps__requested_procedure=procedure)
+        .annotate(
+            series_count=Count("expected__series_instance_uid", distinct=True),
+            instance_count=Count("expected__sop_instance_uid", distinct=True),
+        )
+        .order_by("start", "pk")
+    )
+
+
+def exams_by_accession_number(accession_number: str) -> QuerySet[RequestedProcedure]:
+    return RequestedProcedure.objects.filter(order__accession_number=accession_number)
+
+
+def exams_found(text: str) -> QuerySet[RequestedProcedure]:
+    """Exams, the newest first, whose accession number or patient ID is ``text`` or whose patient's name has its words."""
+    patients = Patient.objects.filter(_named(text) | Q(identifiers__value=text))
+    return (
+        exams()
+        .filter(Q(order__accession_number=text) | Q(order__patient__in=patients))
+        .order_by("-created_at", "-pk")
+    )
+
+
+def _named(text: str) -> Q:
+    words = name_key(text).replace(",", " ").replace("^", " ").split()
+    if not words:
+        return Q(pk=None)
+    return Q(*(("name_key__contains", word) for word in words))
+
+
+def station_obstacles(step: ScheduledProcedureStep, station: Station) -> list[str]:
+    """Why this step is not on this station's worklist, a sentence each; empty when it is."""
+    obstacles = worklist_obstacles(step)
+    assigned = [other.ae_title for other in step.stations.all()]
+    if assigned and station.ae_title not in assigned:
+        obstacles.append(f"the step is for {', '.join(assigned)}")
+    if not station.is_active:
+        obstacles.append(f"station {station.ae_title} is not active")
+    return obstacles

@@ -1,0 +1,170 @@
+"""Image arrival: which instances are here, whose they are, and whether they are all."""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from ris.inputs import Actor, InstanceReport
+from ris.models import (
+    ExpectedInstance,
+    Instance,
+    PatientIdentifier,
+    RequestedProcedure,
+    ScheduledProcedureStep,
+    Series,
+    Station,
+    Study,
+)
+from ris.services import events
+from ris.states import PENDING, PerformedStatus, StepStatus, Verb
+
+_SWEEP = Actor(kind="SYSTEM", name="quiet study sweep")
+
+
+@transaction.atomic
+def record(report: InstanceReport, actor: Actor) -> tuple[Instance, bool]:
+    """Keep the fact that an instance is here; (instance, False) and no change if its SOP Instance UID is known.
+
+    An image of no order, or of another patient than ordered, is kept and its study marked; it is never refused.
+    The first image starts the steps of a station that sends no MPPS.
+    """
+    procedure = _procedure_of(report)
+    if procedure is not None:
+        procedure.order = events.lock_order(procedure.order_id)
+        procedure.refresh_from_db(fields=["status", "images_complete", "images_inferred"])
+    if existing := Instance.objects.filter(sop_instance_uid=report.sop_instance_uid).first():
+        return existing, False
+    study = _study(report, procedure)
+    series, _created = Series.objects.get_or_create(
+        study=study, series_instance_uid=report.series_instance_uid, defaults={"modality": report.modality}
+    )
+    instance, created = Instance.objects.get_or_create(
+        sop_instance_uid=report.sop_instance_uid,
+        defaults={
+            "series": series,
+            "sop_class_uid": report.sop_class_uid,
+            "transfer_syntax_uid": report.transfer_syntax_uid,
+            "path": report.path,
+            "size": report.size,
+            "sha256": report.sha256,
+        },
+    )
+    if procedure is not None and not study.mismatch:
+        _begin_without_mpps(procedure, report.source_ae_title, actor)
+        settle(procedure, actor)
+    return instance, created
+
+
+def _procedure_of(report: InstanceReport) -> RequestedProcedure | None:
+    """The exam of the image: by Study Instance UID, else the only one of its accession number."""
+    procedures = RequestedProcedure.objects.all()
+    found = list(procedures.filter(study_instance_uid=report.study_instance_uid)[:2])
+    if not found and report.accession_number:
+        found = list(procedures.filter(order__accession_number=report.accession_number)[:2])
+    return found[0] if len(found) == 1 else None
+
+
+def _study(report: InstanceReport, procedure: RequestedProcedure | None) -> Study:
+    now = timezone.now()
+    study, created = Study.objects.get_or_create(
+        study_instance_uid=report.study_instance_uid,
+        defaults={
+            "requested_procedure": procedure,
+            "mismatch": _mismatch(report, procedure),
+            "patient_id": report.patient.value,
+            "issuer_of_patient_id": report.patient.issuer,
+            "accession_number": report.accession_number[:16],
+            "source_ae_title": report.source_ae_title,
+            "last_instance_at": now,
+        },
+    )
+    if not created:
+        study.last_instance_at = now
+        study.save(update_fields=["last_instance_at"])
+    return study
+
+
+def _mismatch(report: InstanceReport, procedure: RequestedProcedure | None) -> Study.Mismatch:
+    if procedure is None:
+        return Study.Mismatch.UNSCHEDULED
+    identifiers = PatientIdentifier.objects.filter(patient=procedure.order.patient_id, value=report.patient.value)
+    if report.patient and not identifiers.exists():
+        return Study.Mismatch.PATIENT
+    return Study.Mismatch.NONE
+
+
+def _begin_without_mpps(procedure: RequestedProcedure, source_ae_title: str, actor: Actor) -> None:
+    """Start what waits for a station that sends no MPPS: its first image is the only sign that the exam began."""
+    silent = Station.objects.filter(ae_title=source_ae_title, sends_mpps=False).exists()
+    for step in procedure.steps.filter(status__in=PENDING):
+        stations = list(step.stations.all())
+        if silent or (stations and not any(station.sends_mpps for station in stations)):
+            step.requested_procedure = procedure
+            events.move(step, Verb.START, actor, reason="first image")
+
+
+def settle(procedure: RequestedProcedure, actor: Actor) -> None:
+    """Say so once every instance that the exam's final MPPS list has arrived; take it back if more are listed since."""
+    if procedure.images_inferred:
+        return
+    expected = expected_instances(procedure)
+    complete = expected.exists() and not missing_instances(procedure).exists()
+    if complete == procedure.images_complete:
+        return
+    procedure.images_complete = complete
+    procedure.save(update_fields=["images_complete"])
+    events.record("images complete" if complete else "images missing", actor, procedure=procedure)
+
+
+def expected_instances(procedure: RequestedProcedure) -> QuerySet[ExpectedInstance]:
+    """What the final MPPS of all the exam's steps list."""
+    return ExpectedInstance.objects.filter(
+        ~Q(performed_step__status=PerformedStatus.IN_PROGRESS),
+        performed_step__scheduled_steps__requested_procedure=procedure,
+    )
+
+
+def missing_instances(procedure: RequestedProcedure) -> QuerySet[ExpectedInstance]:
+    """Those of them that have not arrived, or arrived in a study marked as another patient's."""
+    arrived = Instance.objects.filter(sop_instance_uid=OuterRef("sop_instance_uid")).exclude(
+        series__study__mismatch=Study.Mismatch.PATIENT
+    )
+    return expected_instances(procedure).filter(~Exists(arrived))
+
+
+def complete_quiet_studies(now: datetime) -> int:
+    """Complete started steps without MPPS whose study got no image for the station's quiet time; how many exams.
+
+    Inferred, and marked so: nothing counted the images.
+    """
+    steps = ScheduledProcedureStep.objects.filter(
+        status=StepStatus.STARTED,
+        performed_steps__isnull=True,
+        requested_procedure__studies__mismatch="",
+        requested_procedure__studies__last_instance_at__lt=now,
+    )
+    procedures = RequestedProcedure.objects.filter(steps__in=steps).distinct()
+    return sum(_complete_if_quiet(procedure, now) for procedure in procedures)
+
+
+@transaction.atomic
+def _complete_if_quiet(procedure: RequestedProcedure, now: datetime) -> bool:
+    procedure.order = events.lock_order(procedure.order_id)
+    last = max(study.last_instance_at for study in procedure.studies.filter(mismatch=""))
+    steps = list(procedure.steps.filter(status=StepStatus.STARTED, performed_steps__isnull=True))
+    if not steps or last + _quiet_time(procedure) > now:
+        return False
+    procedure.images_complete = procedure.images_inferred = True
+    procedure.save(update_fields=["images_complete", "images_inferred"])
+    for step in steps:
+        step.requested_procedure = procedure
+        events.move(step, Verb.COMPLETE, _SWEEP, reason="study quiet, inferred")
+    return True
+
+
+def _quiet_time(procedure: RequestedProcedure) -> timedelta:
+    sources = procedure.studies.values_list("source_ae_title", flat=True)
+    stations = Station.objects.filter(Q(ae_title__in=sources) | Q(steps__requested_procedure=procedure))
+    return timedelta(minutes=max((station.quiet_minutes for station in stations), default=10))

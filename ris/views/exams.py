@@ -1,0 +1,120 @@
+"""The exam's page and what the desk and the technologist do there."""
+
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST, require_safe
+
+from ris import selectors
+from ris.errors import Refusal
+from ris.forms import BookForm, ReasonForm
+from ris.inputs import Actor
+from ris.models import RequestedProcedure, ScheduledProcedureStep
+from ris.services import images, orders, scheduling
+from ris.states import Verb
+
+#: What a button does, and what the page says then.
+_MOVES: dict[str, tuple[Callable[[int, Actor], ScheduledProcedureStep], str]] = {
+    Verb.ARRIVE: (scheduling.arrive, "Checked in."),
+    Verb.READY: (scheduling.ready, "Ready for the scanner."),
+    Verb.HOLD: (scheduling.hold, "On hold: no scanner sees it."),
+    Verb.RELEASE: (scheduling.release, "Released: scanners see it again."),
+    Verb.NO_SHOW: (scheduling.no_show, "Marked as no-show."),
+}
+
+
+def actor(request: HttpRequest) -> Actor:
+    """The person at the keyboard."""
+    return Actor(kind="USER", name=request.user.get_username())
+
+
+@require_safe
+def exam(request: HttpRequest, pk: int) -> HttpResponse:
+    """Everything about one exam."""
+    return _page(request, pk)
+
+
+@require_POST
+def move(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
+    """Do one of ``_MOVES`` to a step; a refusal is shown as a sentence."""
+    step = get_object_or_404(ScheduledProcedureStep, pk=pk)
+    if verb not in _MOVES:
+        raise Http404
+    do, done = _MOVES[verb]
+    return _done(request, step.requested_procedure_id, lambda: do(pk, actor(request)), done)
+
+
+@require_POST
+def cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    """Cancel the exam for the reason given."""
+    get_object_or_404(RequestedProcedure, pk=pk)
+    form = ReasonForm(request.POST)
+    if not form.is_valid():
+        return _page(request, pk, cancel_form=form)
+    reason = form.cleaned_data["reason"]
+    return _done(request, pk, lambda: orders.cancel_exam(pk, actor(request), reason), "The exam is canceled.")
+
+
+@require_POST
+def book(request: HttpRequest, pk: int) -> HttpResponse:
+    """Book the step into a room and time, or move its booking."""
+    step = get_object_or_404(selectors.steps(), pk=pk)
+    form = BookForm(step, request.POST)
+    if not form.is_valid():
+        return _page(request, step.requested_procedure_id, book_form=form)
+    booking = form.booking()
+    return _done(
+        request,
+        step.requested_procedure_id,
+        lambda: scheduling.book(pk, actor=actor(request), **booking),
+        f"Booked into {form.cleaned_data['room']}.",
+    )
+
+
+def _done(request: HttpRequest, exam_pk: int, do: Callable[[], object], done: str) -> HttpResponse:
+    """Do it, say so or why not, and go back to where the button was."""
+    try:
+        do()
+    except Refusal as refusal:
+        messages.error(request, f"{refusal}.")
+    else:
+        messages.success(request, done)
+    back = request.POST.get("back", "")
+    if url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}):
+        return HttpResponseRedirect(back)
+    return redirect("exam", pk=exam_pk)
+
+
+def _page(
+    request: HttpRequest, pk: int, *, book_form: BookForm | None = None, cancel_form: ReasonForm | None = None
+) -> HttpResponse:
+    """The exam's page; a form that was not in order is shown as it was filled in."""
+    procedure = get_object_or_404(selectors.exams(), pk=pk)
+    context = {
+        "exam": procedure,
+        "order": procedure.order,
+        "patient": procedure.order.patient,
+        "steps": [_step(step, book_form) for step in procedure.steps.all()],
+        "performed_steps": selectors.performed_steps(procedure),
+        "images_missing": images.missing_instances(procedure).values("sop_instance_uid").distinct().count(),
+        "history": selectors.history(procedure).order_by("-pk"),
+        "cancel_form": cancel_form or ReasonForm(),
+        "can_cancel": any(step.allows(Verb.CANCEL) for step in procedure.steps.all()),
+    }
+    return render(request, "ris/exam.html", context)
+
+
+def _step(step: ScheduledProcedureStep, book_form: BookForm | None) -> dict:
+    """A step with what can be done to it now."""
+    obstacles = selectors.worklist_obstacles(step)
+    given = book_form if book_form and book_form.step.pk == step.pk else None
+    return {
+        "step": step,
+        "obstacles": obstacles,
+        "may": {verb.name.lower(): step.allows(verb) for verb in Verb},
+        "book_form": (given or BookForm(step)) if step.allows(Verb.SCHEDULE) else None,
+        "is_open": bool(given) or step.start is None,
+    }

@@ -1,0 +1,58 @@
+"""A DIMSE request and its answer as plain values: what handlers see of the network, whatever accepted the association."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+SUCCESS = 0x0000
+PENDING = 0xFF00
+#: One or more optional keys of the query are not supported (PS3.4 K.4.1.1.4).
+PENDING_UNSUPPORTED = 0xFF01
+CANCEL = 0xFE00
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One request of a peer. ``data`` is the encoded identifier, attribute list, modification list or object.
+
+    ``sop_instance_uid`` is the affected or requested one, None if the peer gave none. ``character_set`` is what the
+    calling station is set to use (0008,0005).
+    """
+
+    verb: str
+    calling_ae_title: str
+    character_set: str = "ISO_IR 192"
+    transfer_syntax_uid: str = "1.2.840.10008.1.2"
+    sop_class_uid: str = ""
+    sop_instance_uid: str | None = None
+    data: bytes = b""
+    asked_tags: tuple[int, ...] = ()
+    is_cancelled: Callable[[], bool] = field(default=lambda: False)
+
+    @property
+    def implicit_vr(self) -> bool:
+        return self.transfer_syntax_uid == "1.2.840.10008.1.2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The status (0000,0900) with what explains it, and the data set that goes back."""
+
+    status: int
+    dataset: Dataset | None = None
+    comment: str = ""
+    error_id: int | None = None
+    tags: tuple[int, ...] = ()
+
+    def status_elements(self) -> dict[str, Any]:
+        """The command elements beside the data set; an Error Comment (0000,0902) has at most 64 characters."""
+        elements: dict[str, Any] = {"Status": self.status}
+        if self.comment:
+            elements["ErrorComment"] = self.comment[:64]
+        if self.error_id is not None:
+            elements["ErrorID"] = self.error_id
+        if self.tags:
+            elements["AttributeIdentifierList"] = list(self.tags)
+        return elements
