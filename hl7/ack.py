@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils import timezone
 
@@ -96,10 +96,16 @@ INTERNAL_ERROR = Verdict("AE", "Sunview could not process this message; it is ke
 
 
 def build(header: Header, verdict: Verdict, codec: str) -> bytes:
-    """The acknowledgment, in the delimiters, character set and version of the message that it answers."""
+    """The acknowledgment, in the delimiters, character set and version of the message that it answers.
+
+    ``header`` holds bytes as Latin-1, so that what is echoed, above all MSA-2, is the sender's bytes whatever they are.
+    """
+    sentences = (verdict.sentence, *verdict.warnings)
+    sentence, *warnings = (text.encode(codec, "replace").decode("latin-1") for text in sentences)
+    verdict = replace(verdict, sentence=sentence, warnings=tuple(warnings))
     segments = [_msh(header), _msa(header, verdict), *_errs(header, verdict)]
-    text = "".join(header.separators.field.join(fields).rstrip(header.separators.field) + "\r" for fields in segments)
-    return text.encode(codec, "replace")
+    sign = header.separators.field
+    return "".join(sign.join(fields).rstrip(sign) + "\r" for fields in segments).encode("latin-1")
 
 
 def _msh(header: Header) -> list[str]:

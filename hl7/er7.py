@@ -92,7 +92,7 @@ def escape(text: str, separators: Separators) -> str:
 
 @dataclass(frozen=True)
 class Header:
-    """What the MSH segment says, read from bytes before the character set is known. Fields are trimmed text."""
+    """What the MSH segment says, read before the character set is known: bytes as Latin-1, trimmed."""
 
     separators: Separators
     fields: tuple[str, ...]
@@ -114,6 +114,11 @@ class Header:
         """MSH-``number`` as it was sent, or empty."""
         text = self.fields[number] if number < len(self.fields) else ""
         return "" if text == NULL else text
+
+    def text(self, number: int, codec: str) -> str:
+        """MSH-``number`` in the message's character set, without control characters."""
+        text = self[number].encode("latin-1").decode(codec, "replace")
+        return "".join(char for char in text if char.isprintable())
 
     def component(self, number: int, component: int) -> str:
         parts = _split(self[number], self.separators.component)

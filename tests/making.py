@@ -86,7 +86,10 @@ def begun(uid: str, *steps: ScheduledProcedureStep, **parts: Any) -> StepReport:
 
 def ended(uid: str, status: str = "COMPLETED", images: int = 2, **parts: Any) -> StepReport:
     """A final N-SET that lists ``images`` instances of one series."""
-    listed = tuple(InstanceReference(f"{uid}.1", f"{uid}.1.{number}") for number in range(1, images + 1))
+    listed = tuple(
+        InstanceReference(series_instance_uid=f"{uid}.1", sop_instance_uid=f"{uid}.1.{number}")
+        for number in range(1, images + 1)
+    )
     facts: dict[str, Any] = {"status": status, "end": NINE, "instances": listed}
     return StepReport(sop_instance_uid=uid, **{**facts, **parts})
 

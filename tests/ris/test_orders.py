@@ -30,7 +30,11 @@ def test_identifiers_are_made_when_none_are_given():
     """Accession number, requested procedure ID and SPS ID fit 16 characters; the Study UID is one."""
     step = making.only_step(making.placed())
     procedure = step.requested_procedure
-    for number in (procedure.order.accession_number, procedure.requested_procedure_id, step.scheduled_procedure_step_id):
+    for number in (
+        procedure.order.accession_number,
+        procedure.requested_procedure_id,
+        step.scheduled_procedure_step_id,
+    ):
         assert 0 < len(number) <= 16
     assert is_uid(procedure.study_instance_uid)
 
@@ -38,7 +42,9 @@ def test_identifiers_are_made_when_none_are_given():
 def test_identifiers_of_the_his_are_kept():
     """What the HIS names is not renamed."""
     wanted = ProcedureRequest(
-        requested_procedure_id="RP9", study_instance_uid="1.2.3", steps=(making.step_request(scheduled_procedure_step_id="S9"),)
+        requested_procedure_id="RP9",
+        study_instance_uid="1.2.3",
+        steps=(making.step_request(scheduled_procedure_step_id="S9"),),
     )
     step = making.only_step(making.placed(accession_number="A9", procedures=(wanted,)))
     procedure = step.requested_procedure

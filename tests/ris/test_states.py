@@ -21,7 +21,7 @@ from ris.states import (
 
 #: The design's table written a second time, by hand: rows are verbs, columns the statuses in this order.
 #: A letter is the status it leads to; a dot is a cell that is not allowed.
-COLUMNS = "NEW SCHEDULED ARRIVED READY STARTED COMPLETED DISCONTINUED CANCELED NO_SHOW".split()
+COLUMNS = ["NEW", "SCHEDULED", "ARRIVED", "READY", "STARTED", "COMPLETED", "DISCONTINUED", "CANCELED", "NO_SHOW"]
 CELLS = """
 schedule     SCHEDULED SCHEDULED SCHEDULED .        .            . .       . SCHEDULED
 arrive       .         ARRIVED   .         .        .            . .       . .
@@ -57,7 +57,7 @@ def test_each_verb_has_one_row():
 
 S, A, R, T, C, D, X, N, W = (
     StepStatus(word)
-    for word in "SCHEDULED ARRIVED READY STARTED COMPLETED DISCONTINUED CANCELED NO_SHOW NEW".split()
+    for word in ["SCHEDULED", "ARRIVED", "READY", "STARTED", "COMPLETED", "DISCONTINUED", "CANCELED", "NO_SHOW", "NEW"]
 )
 
 

@@ -1,0 +1,92 @@
+"""The groups of an order message: ORM^O01, OMI^O23 and OMG^O19 are read alike, by what follows what.
+
+Each ORC begins an order and each OBR in it a requested procedure; each IPC is a scheduled procedure step. What stands
+between ORC and its OBR is the order's, what follows an OBR is that procedure's, and DG1, AL1 and OBX before the first
+ORC are everybody's (#065).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hl7.er7 import Message, Segment, read_path
+
+#: Segments before the first ORC that speak of every order of the message.
+_SHARED = frozenset({"MSH", "PID", "PD1", "PV1", "PV2", "DG1", "AL1", "OBX"})
+#: Segments that an order lends to each of its procedures which has none of its own.
+_LENT = frozenset({"ORC", "TQ1", "DG1", "ZDS", "AL1", "OBX", "NTE"})
+
+
+@dataclass
+class Scope:
+    """The segments that speak of one thing."""
+
+    segments: list[Segment] = field(default_factory=list)
+
+    def all(self, name: str) -> list[Segment]:
+        return [segment for segment in self.segments if segment.name == name]
+
+    def first(self, name: str) -> Segment | None:
+        return next((segment for segment in self.segments if segment.name == name), None)
+
+    def value(self, path: str) -> str | None:
+        """The value at a path of the first segment of its name; see er7.Segment.value."""
+        name, *numbers = read_path(path)
+        segment = self.first(name)
+        return segment.value(*numbers) if segment else None
+
+    def location(self, path: str) -> str:
+        """The path as ERR-2 writes it, with the segment's place in the message: ``OBR^2^18``."""
+        name, number, _repetition, component, _sub = read_path(path)
+        segment = self.first(name)
+        parts = [name, str(segment.ordinal if segment else 1), str(number)]
+        return "^".join([*parts, *(["1", str(component)] if component > 1 else [])])
+
+
+@dataclass
+class OrderGroup:
+    """One ORC with its procedures. ``scope`` is the order's own: ORC, what is shared, and its first procedure's."""
+
+    scope: Scope
+    procedures: list[Scope]
+
+
+def order_groups(message: Message) -> list[OrderGroup]:
+    """The orders of a message in their order; none if it has no ORC."""
+    starts = [index for index, segment in enumerate(message.segments) if segment.name == "ORC"]
+    if not starts:
+        return []
+    shared = [segment for segment in message.segments[: starts[0]] if segment.name in _SHARED]
+    ends = [*starts[1:], len(message.segments)]
+    return [_group(message.segments[start:end], shared) for start, end in zip(starts, ends, strict=True)]
+
+
+def _group(segments: Sequence[Segment], shared: list[Segment]) -> OrderGroup:
+    starts = [index for index, segment in enumerate(segments) if segment.name == "OBR"] or [len(segments)]
+    own = list(segments[: starts[0]])
+    ends = [*starts[1:], len(segments)]
+    procedures = [_procedure(list(segments[start:end]), own, shared) for start, end in zip(starts, ends, strict=True)]
+    return OrderGroup(procedures[0], procedures)
+
+
+def _procedure(segments: list[Segment], own: list[Segment], shared: list[Segment]) -> Scope:
+    names = {segment.name for segment in segments}
+    lent = [segment for segment in own if segment.name in _LENT and segment.name not in names]
+    names |= {segment.name for segment in lent}
+    return Scope(segments + lent + [segment for segment in shared if segment.name not in names or segment.name == "OBX"])
+
+
+def step_scopes(procedure: Scope) -> list[Scope]:
+    """One scope for each IPC of a procedure; the procedure's own if it has none."""
+    others = [segment for segment in procedure.segments if segment.name != "IPC"]
+    return [Scope([ipc, *others]) for ipc in procedure.all("IPC")] or [procedure]
+
+
+def patient_notes(message: Message) -> list[Segment]:
+    """The NTE directly behind PID: they speak of the patient."""
+    names = [segment.name for segment in message.segments]
+    if "PID" not in names:
+        return []
+    begin = end = names.index("PID") + 1
+    while end < len(names) and names[end] in ("NTE", "PD1"):
+        end += 1
+    return [segment for segment in message.segments[begin:end] if segment.name == "NTE"]
