@@ -18,7 +18,9 @@ class BookForm(forms.Form):
     # A text field, because a browser shows its own time field in the clock of the browser's language, not in 24 hours.
     time = forms.TimeField(
         input_formats=["%H:%M"],
-        widget=forms.TimeInput({"pattern": r"([01]?\d|2[0-3]):[0-5]\d", "size": 5, "title": "24 hours, 14:30"}, "%H:%M"),
+        widget=forms.TimeInput(
+            {"pattern": r"([01]?\d|2[0-3]):[0-5]\d", "size": 5, "title": "24 hours, 14:30"}, "%H:%M"
+        ),
         error_messages={"invalid": "Write the time with 24 hours, such as 14:30."},
     )
     duration_minutes = forms.IntegerField(label="Minutes", min_value=1, max_value=24 * 60)

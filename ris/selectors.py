@@ -1,5 +1,6 @@
 """All shared reads. Nothing here writes, and nothing elsewhere asks these questions in another way."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -44,9 +45,12 @@ def steps() -> QuerySet[ScheduledProcedureStep]:
     ).prefetch_related("stations")
 
 
-def worklist_steps() -> QuerySet[ScheduledProcedureStep]:
-    """What worklists may show: steps that wait for scanner or patient, not on hold, with a station."""
-    return steps().filter(status__in=PENDING, on_hold=False, stations__isnull=False).distinct()
+def worklist_steps(statuses: Collection[StepStatus] = PENDING) -> QuerySet[ScheduledProcedureStep]:
+    """What worklists may show: steps that wait for scanner or patient, not on hold, with a station.
+
+    A scanner that asks for other ``statuses`` by Scheduled Procedure Step Status (0040,0020) gets those.
+    """
+    return steps().filter(status__in=statuses, on_hold=False, stations__isnull=False).distinct()
 
 
 def worklist_obstacles(step: ScheduledProcedureStep) -> list[str]:
@@ -196,9 +200,7 @@ def exams_found(text: str) -> QuerySet[RequestedProcedure]:
     """Exams, the newest first, whose accession number or patient ID is ``text`` or whose patient's name has its words."""
     patients = Patient.objects.filter(_named(text) | Q(identifiers__value=text))
     return (
-        exams()
-        .filter(Q(order__accession_number=text) | Q(order__patient__in=patients))
-        .order_by("-created_at", "-pk")
+        exams().filter(Q(order__accession_number=text) | Q(order__patient__in=patients)).order_by("-created_at", "-pk")
     )
 
 

@@ -6,7 +6,6 @@ pydicom reads most truncated data sets without an error and takes an element tha
 
 import re
 import warnings
-from collections.abc import Iterator
 from io import BytesIO
 
 import pydicom.config
@@ -195,9 +194,3 @@ class _Walk:
         if at + size > end:
             raise MalformedDataset(f"an element at byte {at} is cut off")
         return int.from_bytes(self.data[at : at + size], "little")
-
-
-def tags_of(dataset: Dataset) -> Iterator[str]:
-    """The keywords (or tags) that a data set names, for the log: never their values."""
-    for element in dataset:
-        yield element.keyword or f"{element.tag:08X}"

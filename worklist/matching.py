@@ -134,7 +134,10 @@ def _values(element: DataElement) -> list[str]:
     """The key's values without their padding; none for universal matching."""
     value = element.value
     values = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
-    return [text for single in values if single is not None and (text := str(single).strip(" \0"))]
+    texts = [text for single in values if single is not None and (text := str(single).strip(" \0"))]
+    if any("\0" in text for text in texts):
+        raise _mismatch(f"{element.keyword} holds a NUL character", element.keyword)
+    return texts
 
 
 def _mismatch(comment: str, *keywords: str) -> Failure:

@@ -1,0 +1,195 @@
+"""HL7 v2 data types as values of ours. Pure. A reader returns None for *not what is looked for*, and raises ValueError,
+with what is wrong in words that follow the field's name, for *meant as it, but unusable*."""
+
+import re
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+
+from hl7.er7 import Segment
+from ris.identifiers import is_short_string, is_uid
+from ris.inputs import Code, Identifier
+
+#: Defined terms of Modality (PS3.3 C.7.3.1.1.1) that a worklist can hold.
+MODALITIES = frozenset(
+    "AR AU BI BMD CR CT DG DX ECG EPS ES GM HD IO IVUS KER LEN LS MG MR NM OAM OCT OP OPM OPT OPV OT PT PX RF RG"
+    " SM TG US VA XA XC".split()
+)
+#: What senders write for a defined term.
+_MODALITY_WORDS = {"XR": "DX", "MRI": "MR", "PET": "PT"}
+_PRIORITIES = {
+    **dict.fromkeys(("S", "STAT"), "STAT"),
+    **dict.fromkeys(("A", "ASAP", "P", "C", "URGENT"), "HIGH"),
+    **dict.fromkeys(("R", "ROUTINE"), "ROUTINE"),
+    "T": "MEDIUM",
+}
+_SEXES = {"M": "M", "F": "F", "O": "O", "A": "O", "N": "O", "U": ""}
+#: HL7 table 0203 types that stand in CX.5, where some senders put the authority.
+_ID_TYPES = frozenset("AN BR DL DN EI EN FN MA MC MI MR MRN NH NI NPI PI PN PPN PPSN PRN PT RI SS SSN U VN VS XX".split())
+_TIME = re.compile(
+    r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ]?(\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.\d+|\d*))?)?)?\s*(Z|[+-]\d\d:?\d\d)?\Z"
+)
+_PLACEHOLDER = re.compile(r"set[A-Z][A-Za-z]+\Z")
+_MODALITY_PREFIX = re.compile(r"([A-Z]{2})\.")
+
+
+def line(text: str) -> str:
+    """On one line, without control characters."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def lines(text: str) -> str:
+    """Several lines, without other control characters."""
+    return "\n".join(line(row) for row in text.splitlines()).strip()
+
+
+def modality(text: str) -> str | None:
+    """A defined term, or a word for one; None for a department or anything else."""
+    word = text.strip().upper()
+    return _MODALITY_WORDS.get(word) or (word if word in MODALITIES else None)
+
+
+def modality_prefix(text: str) -> str | None:
+    """The modality in front of a procedure code, as in ``XA.AORTIC``."""
+    found = _MODALITY_PREFIX.match(text)
+    return modality(found.group(1)) if found else None
+
+
+def priority(text: str) -> str | None:
+    """Requested Procedure Priority (0040,1003) for a priority code of TQ1-9 or TQ.6."""
+    return _PRIORITIES.get(text.strip().upper())
+
+
+def sex(text: str) -> str:
+    """Patient's Sex (0010,0040) for table 0001."""
+    if text.strip().upper() not in _SEXES:
+        raise ValueError("is not an administrative sex of table 0001")
+    return _SEXES[text.strip().upper()]
+
+
+def pregnancy(text: str) -> int | None:
+    """Pregnancy Status (0010,21C0): table 0009 (PV1-15) has B6 for pregnant."""
+    return 3 if text.strip().upper() == "B6" else None
+
+
+def moment(text: str) -> datetime:
+    """A TS with at least a date, also with ISO 8601's dashes; aware if it has a zone offset, else naive."""
+    found = _TIME.match(text.strip())
+    if not found:
+        raise ValueError("is not a date and time (YYYYMMDDHHMM)")
+    *numbers, offset = found.groups()
+    try:
+        at = datetime(*(int(number or 0) for number in numbers), tzinfo=_zone(offset))  # type: ignore[arg-type,misc] # noqa: DTZ001
+    except ValueError as error:
+        raise ValueError("is not a date and time that exists") from error
+    if not 1900 <= at.year <= 2200:
+        raise ValueError("is not a date and time of our days")
+    return at
+
+
+def has_time(text: str) -> bool:
+    """Whether a TS says a time of day."""
+    found = _TIME.match(text.strip())
+    return bool(found and found.group(4))
+
+
+def bare_moment(text: str) -> datetime | None:
+    """A TS where a quantity is expected (first component of TQ): only what looks like one with a time of day."""
+    return moment(text) if re.match(r"\d{12}", text.strip()) else None
+
+
+def _zone(offset: str | None) -> timezone | None:
+    if not offset:
+        return None
+    if offset == "Z":
+        return timezone.utc
+    sign, digits = offset[0], offset[1:].replace(":", "")
+    delta = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    return timezone(-delta if sign == "-" else delta)
+
+
+def day(text: str) -> date:
+    """A date: the first eight digits of a TS."""
+    return moment(text).date()
+
+
+def short_string(text: str) -> str | None:
+    """An identifier that DICOM holds as SH; None for a placeholder that a sender's template left behind."""
+    if label(text) is None:
+        return None
+    if not is_short_string(text):
+        raise ValueError("has more than 16 characters or a backslash")
+    return text
+
+
+def label(text: str) -> str | None:
+    """A short text; None for a placeholder that a sender's template left behind."""
+    return None if _PLACEHOLDER.match(text) else line(text)
+
+
+def accession_number(text: str) -> str | None:
+    """An Accession Number (0008,0050); medavis puts ``U-ID`` before it, others a modality into its place."""
+    return None if modality(text) else short_string(text.removeprefix("U-ID"))
+
+
+def uid(text: str) -> str:
+    """A DICOM UID."""
+    if not is_uid(text):
+        raise ValueError("is not a DICOM UID")
+    return text
+
+
+def uid_if_any(text: str) -> str | None:
+    """A DICOM UID in a field that is not meant for one."""
+    return text if is_uid(text) and text.count(".") > 3 else None
+
+
+def decimal(text: str) -> Decimal | None:
+    """A plain number, also with a decimal comma."""
+    return Decimal(text.replace(",", ".")) if re.fullmatch(r"\d{1,6}(?:[.,]\d{1,6})?", text) else None
+
+
+def entity(segment: Segment, number: int) -> Identifier:
+    """EI: the entity identifier, with the namespace or universal ID as its issuer. Without an entity it is none."""
+    value = segment.value(number, 1, 1)
+    if not value:
+        return Identifier()
+    return Identifier(line(value), line(segment.value(number, 1, 2) or segment.value(number, 1, 3) or ""))
+
+
+def code(segment: Segment, number: int, repetition: int = 1, first: int = 1) -> Code:
+    """CE/CWE: identifier, coding scheme and text, beginning at component ``first``."""
+    parts = (segment.value(number, repetition, first + offset) or "" for offset in range(3))
+    value, meaning, scheme = (line(part) for part in parts)
+    return Code(value, scheme, meaning)
+
+
+def extended_id(segment: Segment, repetition: str) -> Identifier:
+    """CX: the identifier with its assigning authority, which is found in component 4, 6 or 5 in the wild."""
+    value = segment.part(repetition, 1)
+    places = ((4, 1), (4, 2), (6, 1), (6, 2))
+    authority = next((found for place in places if (found := segment.part(repetition, *place))), None)
+    kind = segment.part(repetition, 5) or ""
+    if not authority and kind.upper() not in _ID_TYPES:
+        authority = kind
+    return Identifier(line(value or ""), line(authority or ""))
+
+
+def person_name(segment: Segment, repetition: str, first: int = 1) -> str:
+    """XPN (``first`` 1) or XCN (``first`` 2) as one group of a DICOM PN: family^given^middle^prefix^suffix.
+
+    HL7's order is family, given, middle, suffix, prefix, degree. Where the whole name stands in the subcomponents of
+    the family name, as in v2.2 (#019), it is taken from there.
+    """
+    parts = [segment.part(repetition, first + offset) or "" for offset in range(6)]
+    within = [segment.part(repetition, first, number) or "" for number in range(1, 7)]
+    if any(within[1:]) and not any(parts[1:]):
+        parts = within
+    elif any(within[1:]):
+        parts[0] = within[0] or within[1]
+    family, given, middle, suffix, prefix, degree = (_name_part(part) for part in parts)
+    return "^".join((family, given, middle, prefix, " ".join(filter(None, (suffix, degree))))).rstrip("^")
+
+
+def _name_part(text: str) -> str:
+    """PS3.5 6.2.1: carets, equal signs and backslashes divide a PN, so they cannot be in its parts."""
+    return line(re.sub(r"[\^=\\]", " ", text))

@@ -1,0 +1,108 @@
+"""Accepted connections with limits: what pynetdicom's acceptor leaves open, closed through its subclass seams.
+
+The library's acceptor is shut out by a dozen connections that send one byte each and reads a PDU of any length a peer
+claims (reliability.md, facts 1 and 3). ``Connection`` gives each PDU a size and a deadline; ``Server`` bounds how many
+connections there are. pynetdicom is pinned, and tests/worklist/test_door.py proves that these seams hold.
+"""
+
+import select
+import socket
+import time
+from typing import Any
+
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+
+#: Most connections at once, counting those that have not said anything yet.
+MOST_CONNECTIONS = 250
+#: Seconds from connection to the whole A-ASSOCIATE-RQ, and for one PDU after that.
+REQUEST_SECONDS, PDU_SECONDS = 5.0, 20.0
+#: Longest A-ASSOCIATE-RQ and longest P-DATA-TF that we announce to take, in bytes.
+LONGEST_REQUEST, LONGEST_PDU = 64 * 1024, 128 * 1024
+
+
+class Connection(AssociationSocket):
+    """An accepted connection that bounds the size of each PDU and the time it may take."""
+
+    def __init__(self, association: Association, client: socket.socket) -> None:
+        super().__init__(association, client_socket=client)
+        self._established_by = time.monotonic() + REQUEST_SECONDS
+        self._poll = select.poll()
+        self._poll.register(client, select.POLLIN)
+
+    @property
+    def _waits_for_request(self) -> bool:
+        return bool(self.assoc.dul.state_machine.current_state in ("Sta1", "Sta2"))
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read. poll, not select: that fails beyond 1,024 descriptors.
+
+        Before the request nothing is ever to be sent, so the wait can be here and not in a busy loop.
+        """
+        if self.socket is None or not self._is_connected:
+            return False
+        return bool(self._poll.poll(50 if self._waits_for_request else 0))
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Exactly ``nr_bytes``, or OSError and a closed connection: too long, too slow, or broken off."""
+        waits = self._waits_for_request
+        longest = LONGEST_REQUEST if waits else LONGEST_PDU + 6
+        deadline = self._established_by if waits else time.monotonic() + PDU_SECONDS
+        try:
+            if nr_bytes > longest:
+                raise ConnectionAbortedError(f"PDU of {nr_bytes} bytes")
+            return self._read(nr_bytes, deadline)
+        except OSError:
+            self._give_up(waits)
+            raise
+
+    def _read(self, nr_bytes: int, deadline: float) -> bytearray:
+        assert self.socket is not None
+        received = bytearray()
+        while len(received) < nr_bytes:
+            self.socket.settimeout(max(deadline - time.monotonic(), 0.001))
+            chunk = self.socket.recv(min(nr_bytes - len(received), 65536))
+            if not chunk:
+                raise ConnectionResetError("closed by the peer")
+            received += chunk
+        return received
+
+    def _give_up(self, waits: bool) -> None:
+        self._shutdown_socket()
+        self._is_connected = False
+        if waits:  # frees the association's thread, which would wait for a request that cannot come
+            self.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type]
+
+
+class Receiver(RequestHandler):
+    """Makes an association with our ``Connection`` in place of the library's socket."""
+
+    def _create_association(self) -> Association:
+        association = super()._create_association()
+        association.dul.event_queue.get_nowait()  # "connected", which the new socket says again
+        association.dul.socket = Connection(association, self.request)
+        return association
+
+
+class Server(ThreadedAssociationServer):
+    """Listens, and closes what is over the limit before a thread is made for it."""
+
+    request_queue_size = 128
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return len(self.active_associations) < MOST_CONNECTIONS
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        client, address = super().get_request()
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return client, address
+
+
+class Contexts(list[PresentationContext]):
+    """Supported contexts, only read in negotiation: the library's deep copy of them cost 12 ms an association."""
+
+    def __deepcopy__(self, _memo: Any) -> "Contexts":
+        return self

@@ -1,0 +1,219 @@
+"""The front door: accepts associations on pynetdicom's AE and hands requests to handlers as plain values."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from django.conf import settings
+from django.db import Error as DatabaseUnavailable
+from django.db import connection
+from pydicom.dataset import Dataset
+from pynetdicom import AE, _config, evt
+
+from ris.selectors import active_stations
+from worklist import handling
+from worklist.connection import (
+    LONGEST_PDU,
+    MOST_CONNECTIONS,
+    PDU_SECONDS,
+    REQUEST_SECONDS,
+    Contexts,
+    Receiver,
+    Server,
+)
+from worklist.dimse import SUCCESS, Answer, Request
+
+logger = logging.getLogger(__name__)
+
+# The library would format each PDU for logs that are off, and write identifiers, which are patient data.
+_config.LOG_HANDLER_LEVEL = "none"
+_config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
+
+#: Seconds an established association may be silent.
+IDLE_SECONDS = 60.0
+#: Seconds for which the list of stations is kept: a new station is let in within this time.
+STATIONS_SECONDS = 2.0
+
+_APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
+_REJECTED_BY_USER = (0x01, 0x01)
+
+
+class Door:
+    """One listening port with its handlers by verb: ``{"C-ECHO": handler, "C-FIND": query handler, ...}``."""
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        contexts: Mapping[str, list[str]],
+        handlers: Mapping[str, handling.Handler],
+        query: handling.QueryHandler | None = None,
+    ) -> None:
+        self._handlers, self._query = handlers, query
+        self._stations = Stations()
+        self._ae = AE(ae_title=settings.AE_TITLE)
+        self._ae.maximum_associations = MOST_CONNECTIONS
+        self._ae.maximum_pdu_size = LONGEST_PDU
+        self._ae.acse_timeout = REQUEST_SECONDS + 1
+        self._ae.dimse_timeout, self._ae.network_timeout = PDU_SECONDS, IDLE_SECONDS
+        for abstract_syntax, transfer_syntaxes in contexts.items():
+            self._ae.add_supported_context(abstract_syntax, transfer_syntaxes)
+        self._server = self._ae.make_server(
+            address,
+            contexts=Contexts(self._ae.supported_contexts),
+            evt_handlers=self._bindings(),
+            server_class=Server,
+            request_handler=Receiver,
+        )
+        self._ae._servers.append(self._server)  # what shutdown() takes it out of
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def start(self) -> "Door":
+        """Accept associations from now on, in threads."""
+        self._thread.start()
+        return self
+
+    def stop(self, seconds: float = 8.0) -> None:
+        """Accept no more, let running associations end for at most ``seconds``, abort the rest."""
+        self._server.shutdown()
+        self._thread.join()
+        deadline = time.monotonic() + seconds
+        while self._server.active_associations and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if left := self._server.active_associations:
+            with ThreadPoolExecutor(len(left)) as pool:
+                list(pool.map(lambda association: association.abort(), left))
+
+    def _bindings(self) -> list[Any]:
+        bound: list[Any] = [(evt.EVT_REQUESTED, self._admit)]
+        bound += [(_EVENTS[verb], self._answer, [verb]) for verb in self._handlers]
+        if self._query:
+            bound.append((evt.EVT_C_FIND, self._answers))
+        return bound
+
+    def _admit(self, event: evt.Event) -> None:
+        """Reject who may not call. Runs before negotiation; an exception here would let everybody in."""
+        association = event.assoc
+        try:
+            refusal = self._refusal(association.requestor.primitive)
+        except Exception:  # fail closed, and let the library's thread see what went wrong
+            association.acse.send_reject(0x02, 0x03, 0x01)
+            association.kill()
+            raise
+        finally:
+            connection.close()
+        if refusal:
+            requestor = association.requestor
+            logger.warning(
+                "association refused: %s, calling %s, called %s, from %s",
+                *(refusal[1], handling.printable(requestor.primitive.calling_ae_title)),
+                *(handling.printable(requestor.primitive.called_ae_title), requestor.address),
+            )
+            association.acse.send_reject(*_REJECTED_BY_USER, refusal[0])
+            association.kill()
+
+    def _refusal(self, asked: Any) -> tuple[int, str] | None:
+        """Diagnostic of an A-ASSOCIATE-RJ (PS3.8 table 9-21) and its words, or None for who may come in."""
+        if asked.application_context_name != _APPLICATION_CONTEXT:
+            return 0x02, "unknown application context"
+        if asked.called_ae_title.strip() != settings.AE_TITLE:
+            return 0x07, "called AE title not recognized"
+        if asked.calling_ae_title.strip() not in self._stations.titles():
+            return 0x03, "calling AE title not recognized"
+        return None
+
+    def _request(self, event: evt.Event, verb: str) -> Request:
+        message = event.request
+        calling = event.assoc.requestor.ae_title.strip()
+        data = next((part for name in _DATA if (part := getattr(message, name, None)) is not None), None)
+        return Request(
+            verb=verb,
+            calling_ae_title=calling,
+            character_set=self._stations.character_set(calling),
+            transfer_syntax_uid=str(event.context.transfer_syntax),
+            sop_class_uid=str(_first(message, "AffectedSOPClassUID", "RequestedSOPClassUID") or ""),
+            sop_instance_uid=_first(message, "AffectedSOPInstanceUID", "RequestedSOPInstanceUID"),
+            data=data.getvalue() if data else b"",
+            asked_tags=tuple(event.attribute_identifiers) if verb == "N-GET" else (),
+            is_cancelled=lambda: event.is_cancelled,
+        )
+
+    def _answer(self, event: evt.Event, verb: str) -> Any:
+        result = handling.answer(self._handlers[verb], self._request(event, verb))
+        status = _status(result)
+        return (status, result.dataset) if verb.startswith("N-") else status
+
+    def _answers(self, event: evt.Event) -> Iterator[tuple[Dataset, Dataset | None]]:
+        assert self._query is not None
+        for result in handling.answers(self._query, self._request(event, "C-FIND")):
+            yield _status(result), result.dataset
+
+
+class Stations:
+    """The AE titles that may call with their character sets, read anew every STATIONS_SECONDS.
+
+    While the database is away the last list holds, so that a scanner is told A700H and not that it is unknown.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._read_at = 0.0
+        self._character_sets: dict[str, str] = {}
+
+    def titles(self) -> set[str]:
+        with self._lock:
+            if not self._read_at or time.monotonic() > self._read_at + STATIONS_SECONDS:
+                self._read()
+            return {*self._character_sets, settings.AE_TITLE}
+
+    def character_set(self, ae_title: str) -> str:
+        return self._character_sets.get(ae_title) or "ISO_IR 192"
+
+    def _read(self) -> None:
+        try:
+            self._character_sets = dict(active_stations().values_list("ae_title", "character_set"))
+        except DatabaseUnavailable as error:
+            logger.error("stations cannot be read: %s", type(error).__name__)
+        self._read_at = time.monotonic()
+
+
+_EVENTS = {
+    "C-ECHO": evt.EVT_C_ECHO,
+    "C-STORE": evt.EVT_C_STORE,
+    "N-CREATE": evt.EVT_N_CREATE,
+    "N-SET": evt.EVT_N_SET,
+    "N-GET": evt.EVT_N_GET,
+}
+#: Where a request carries its data set, by service.
+_DATA = ("Identifier", "DataSet", "AttributeList", "ModificationList")
+
+
+def _first(message: Any, *names: str) -> Any:
+    return next((value for name in names if (value := getattr(message, name, None)) is not None), None)
+
+
+def _status(result: Answer) -> Dataset:
+    status = Dataset()
+    for keyword, value in result.status_elements().items():
+        setattr(status, keyword, value)
+    return status
+
+
+def probe(address: tuple[str, int]) -> bool:
+    """Whether the door at ``address`` answers a C-ECHO of ours with success."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104
+    caller = AE(ae_title=settings.AE_TITLE)
+    caller.acse_timeout = caller.dimse_timeout = caller.connection_timeout = 5
+    caller.add_requested_context("1.2.840.10008.1.1")
+    association = caller.associate(host, address[1], ae_title=settings.AE_TITLE)
+    if not association.is_established:
+        return False
+    status = association.send_c_echo()
+    association.release()
+    return bool(status and status.Status == SUCCESS)
