@@ -24,7 +24,9 @@ _PRIORITIES = {
 }
 _SEXES = {"M": "M", "F": "F", "O": "O", "A": "O", "N": "O", "U": ""}
 #: HL7 table 0203 types that stand in CX.5, where some senders put the authority.
-_ID_TYPES = frozenset("AN BR DL DN EI EN FN MA MC MI MR MRN NH NI NPI PI PN PPN PPSN PRN PT RI SS SSN U VN VS XX".split())
+_ID_TYPES = frozenset(
+    "AN BR DL DN EI EN FN MA MC MI MR MRN NH NI NPI PI PN PPN PPSN PRN PT RI SS SSN U VN VS XX".split()
+)
 _TIME = re.compile(
     r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ]?(\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.\d+|\d*))?)?)?\s*(Z|[+-]\d\d:?\d\d)?\Z"
 )

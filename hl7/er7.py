@@ -22,7 +22,9 @@ CHARACTER_SETS = {
     "UNICODE": "utf-8",
     "UNICODEUTF8": "utf-8",
     "UTF8": "utf-8",
-    **{f"88591{n}" if n else "88591": f"iso8859-1{n}" if n else "iso8859-1" for n in ("", "0", "1", "3", "4", "5", "6")},
+    **{
+        f"88591{n}" if n else "88591": f"iso8859-1{n}" if n else "iso8859-1" for n in ("", "0", "1", "3", "4", "5", "6")
+    },
     **{f"8859{n}": f"iso8859-{n}" for n in range(2, 10)},
     **{f"{prefix}125{n}": f"cp125{n}" for n in range(9) for prefix in ("CP", "WINDOWS", "ANSI")},
     "ISOIR6": "utf-8",
@@ -139,7 +141,11 @@ class Header:
     @staticmethod
     def _codec(name: str) -> str:
         word = re.sub(r"[^A-Z0-9]", "", name.upper())
-        return CHARACTER_SETS.get(word) if word in CHARACTER_SETS else CHARACTER_SETS.get(word.removeprefix("ISO"), "unknown")
+        return (
+            CHARACTER_SETS.get(word)
+            if word in CHARACTER_SETS
+            else CHARACTER_SETS.get(word.removeprefix("ISO"), "unknown")
+        )
 
 
 def decode(raw: bytes, header: Header, default: str) -> tuple[str, str, list[str]]:

@@ -72,7 +72,9 @@ def _procedure(segments: list[Segment], own: list[Segment], shared: list[Segment
     names = {segment.name for segment in segments}
     lent = [segment for segment in own if segment.name in _LENT and segment.name not in names]
     names |= {segment.name for segment in lent}
-    return Scope(segments + lent + [segment for segment in shared if segment.name not in names or segment.name == "OBX"])
+    return Scope(
+        segments + lent + [segment for segment in shared if segment.name not in names or segment.name == "OBX"]
+    )
 
 
 def step_scopes(procedure: Scope) -> list[Scope]:

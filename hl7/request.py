@@ -26,8 +26,18 @@ from ris.models import AE_TITLE
 #: OBX-3 of body weight and height: LOINC codes and what is written instead (#001, #066).
 _WEIGHT = frozenset(("29463-7", "3141-9", "BODY WEIGHT", "WEIGHT", "W"))
 _HEIGHT = frozenset(("8302-2", "3137-7", "BODY HEIGHT", "HEIGHT", "H"))
-_KILOGRAMS = {"KG": Decimal(1), "": Decimal(1), "G": Decimal("0.001"), **dict.fromkeys(("LB", "LBS", "[LB_AV]"), Decimal("0.45359237"))}
-_METRES = {"M": Decimal(1), "CM": Decimal("0.01"), "MM": Decimal("0.001"), **dict.fromkeys(("IN", "[IN_I]"), Decimal("0.0254"))}
+_KILOGRAMS = {
+    "KG": Decimal(1),
+    "": Decimal(1),
+    "G": Decimal("0.001"),
+    **dict.fromkeys(("LB", "LBS", "[LB_AV]"), Decimal("0.45359237")),
+}
+_METRES = {
+    "M": Decimal(1),
+    "CM": Decimal("0.01"),
+    "MM": Decimal("0.001"),
+    **dict.fromkeys(("IN", "[IN_I]"), Decimal("0.0254")),
+}
 _STUDY_INSTANCE_UID = "113014"
 _LOCAL_SCHEME = "L"
 
@@ -71,7 +81,9 @@ def order_key(group: OrderGroup, patient: Identifier, reading: Reading) -> Order
     accession = reading.find(group.scope, "accession_number") or ""
     if not (placer or filler or accession):
         raise FieldRefused(
-            "101", group.scope.location("ORC-2"), "ORC-2 (placer order number) and ORC-3 (filler order number) are empty"
+            "101",
+            group.scope.location("ORC-2"),
+            "ORC-2 (placer order number) and ORC-3 (filler order number) are empty",
         )
     return OrderKey(
         sender=reading.sender,
@@ -99,8 +111,8 @@ def _procedures(scope: Scope, reading: Reading) -> list[ProcedureRequest]:
     obr = scope.first("OBR")
     if obr is None:
         raise FieldRefused("100", "OBR^1", "There is no OBR segment behind ORC")
-    own = next((number for name in ("OBR",) if (number := datatypes.entity(obr, 3).value)), "")
-    if own and (orc := scope.first("ORC")) and datatypes.entity(orc, 3).value not in ("", own):
+    own, orc = datatypes.entity(obr, 3).value, scope.first("ORC")
+    if own and orc and datatypes.entity(orc, 3).value not in ("", own):
         reading.warn("OBR-3 differs from ORC-3: ORC-3 is used")
     by_procedure = groupby(step_scopes(scope), lambda step: step.value("IPC-2.1"))
     return [_procedure(list(steps), obr, reading) for _number, steps in by_procedure]

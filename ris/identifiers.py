@@ -31,6 +31,11 @@ def scheduled_procedure_step_id(step_pk: int) -> str:
     return f"SPS{step_pk:08d}"
 
 
+def is_ours(step_id: str) -> bool:
+    """Whether the Scheduled Procedure Step ID is one that we made."""
+    return bool(re.fullmatch(r"SPS\d{8,}", step_id))
+
+
 def study_instance_uid(issuer: str, order_number: str, position: int) -> str:
     """The Study Instance UID of an order's procedure: the same whenever the order is sent, another per sender.
 

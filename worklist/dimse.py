@@ -1,10 +1,15 @@
-"""A DIMSE request and its answer as plain values: what handlers see of the network, whatever accepted the association."""
+"""A DIMSE request and its answer as plain values: what handlers see, whatever accepted the association."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydicom.dataset import Dataset
+
+VERIFICATION = "1.2.840.10008.1.1"
+MODALITY_WORKLIST = "1.2.840.10008.5.1.4.31"
+MPPS = "1.2.840.10008.3.1.2.3.3"
+MPPS_RETRIEVE = "1.2.840.10008.3.1.2.3.4"
 
 SUCCESS = 0x0000
 PENDING = 0xFF00

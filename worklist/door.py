@@ -24,7 +24,7 @@ from worklist.connection import (
     Receiver,
     Server,
 )
-from worklist.dimse import SUCCESS, Answer, Request
+from worklist.dimse import SUCCESS, VERIFICATION, Answer, Request
 
 logger = logging.getLogger(__name__)
 
@@ -109,11 +109,13 @@ class Door:
         finally:
             connection.close()
         if refusal:
-            requestor = association.requestor
+            asked = association.requestor.primitive
+            titles = (asked.calling_ae_title, asked.called_ae_title) if asked else ("", "")
             logger.warning(
-                "association refused: %s, calling %s, called %s, from %s",
-                *(refusal[1], handling.printable(requestor.primitive.calling_ae_title)),
-                *(handling.printable(requestor.primitive.called_ae_title), requestor.address),
+                "association from %s refused: %s, calling %s, called %s",
+                association.requestor.address,
+                refusal[1],
+                *(handling.printable(title) for title in titles),
             )
             association.acse.send_reject(*_REJECTED_BY_USER, refusal[0])
             association.kill()
@@ -207,10 +209,10 @@ def _status(result: Answer) -> Dataset:
 
 def probe(address: tuple[str, int]) -> bool:
     """Whether the door at ``address`` answers a C-ECHO of ours with success."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])
     caller = AE(ae_title=settings.AE_TITLE)
     caller.acse_timeout = caller.dimse_timeout = caller.connection_timeout = 5
-    caller.add_requested_context("1.2.840.10008.1.1")
+    caller.add_requested_context(VERIFICATION)
     association = caller.associate(host, address[1], ae_title=settings.AE_TITLE)
     if not association.is_established:
         return False

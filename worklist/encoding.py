@@ -13,7 +13,6 @@ from pydicom.charset import python_encoding
 from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.uid import UID
 
 # Values are checked here and in mpps.py; pydicom's own warnings would echo them, and they are patient data.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -61,11 +60,6 @@ def decode(data: bytes, implicit_vr: bool, character_set: str = "ISO_IR 192") ->
 def check_structure(data: bytes, implicit_vr: bool) -> None:
     """MalformedDataset unless the elements of ``data`` fill it exactly; values and texts are not looked at."""
     _Walk(data, implicit_vr).whole()
-
-
-def is_uid(text: str) -> bool:
-    """Whether ``text`` is a UID (PS3.5 9.1)."""
-    return bool(text) and UID(text).is_valid
 
 
 def _settle_character_set(dataset: Dataset, texts: list[bytes], default: str) -> None:

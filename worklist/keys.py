@@ -55,7 +55,7 @@ class Key:
         return [path.replace(".", "__") for path in self.source.split("|")]
 
     def value(self, step: ScheduledProcedureStep) -> Any:
-        """The step's value: text, number, date, list of texts, or list of items for a sequence; None if there is none."""
+        """The step's value: text, number, date, a list of texts, the items of a sequence; None if there is none."""
         if callable(self.source):
             return self.source(step)
         return next((value for path in self.source.split("|") if (value := _reach(step, path)) not in (None, "")), None)

@@ -6,9 +6,9 @@ from typing import Any
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
+from ris.identifiers import is_uid
 from ris.states import PerformedStatus
 from worklist import clock
-from worklist.encoding import is_uid
 from worklist.status import INVALID_SOP_INSTANCE, Failure, invalid_value, missing_attribute, missing_value
 
 #: Type 1 at N-CREATE.
@@ -147,11 +147,8 @@ def _with_items(dataset: Dataset) -> Iterator[Dataset]:
 
 def _check_moments(dataset: Dataset) -> None:
     for which in ("Start", "End"):
-        for keyword, parse in (
-            (f"PerformedProcedureStep{which}Date", clock.parse_date),
-            (f"PerformedProcedureStep{which}Time", clock.parse_time),
-        ):
-            _parse(dataset, keyword, parse)
+        _parse(dataset, f"PerformedProcedureStep{which}Date", clock.parse_date)
+        _parse(dataset, f"PerformedProcedureStep{which}Time", clock.parse_time)
     _parse(dataset, "TimezoneOffsetFromUTC", clock.parse_offset)
 
 

@@ -17,14 +17,16 @@ from django.conf import settings
 from django.utils import timezone
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 
+from ris.identifiers import is_uid
 from ris.inputs import Actor, Identifier, InstanceReport
 from ris.services import images
 from worklist import encoding
 from worklist.dimse import SUCCESS, Answer, Request
-from worklist.encoding import MalformedDataset, is_uid
+from worklist.encoding import MalformedDataset
 from worklist.mpps_rules import text_of
 from worklist.status import DOES_NOT_MATCH_SOP_CLASS, INVALID_SOP_INSTANCE, Failure
 
@@ -112,7 +114,7 @@ def _meta(request: Request) -> bytes:
     meta.TransferSyntaxUID = UID(request.transfer_syntax_uid)
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = "SUNVIEW"
-    buffer = BytesIO()
+    buffer = DicomBytesIO()
     write_file_meta_info(buffer, meta)
     return b"\0" * 128 + b"DICM" + buffer.getvalue()
 

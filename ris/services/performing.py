@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from django.db import IntegrityError, transaction
 
+from ris import identifiers
 from ris.errors import DuplicatePerformedStep, PerformedStepIsFinal, UnknownPerformedStep
 from ris.inputs import Actor, ScheduledStepReference, StepReport
 from ris.models import ExpectedInstance, PatientIdentifier, PerformedProcedureStep, ScheduledProcedureStep
@@ -91,14 +92,18 @@ def _steps_named(report: StepReport) -> list[ScheduledProcedureStep]:
 
 
 def _named_by(reference: ScheduledStepReference, modality: str) -> list[ScheduledProcedureStep]:
-    """The step one reference means, by the surest of what it carries; empty if nothing names exactly one."""
+    """The step one reference means, by the surest of what it carries; empty if nothing names exactly one.
+
+    A step ID alone says enough only if it is one of ours: a HIS may number the steps of each order from 1.
+    """
     step_id, accession = reference.scheduled_procedure_step_id, reference.accession_number
     by_study = {"requested_procedure__study_instance_uid": reference.study_instance_uid}
     by_accession = {"requested_procedure__order__accession_number": accession}
     by_id = {"scheduled_procedure_step_id": step_id}
     tries: list[dict[str, str]] = []
     if step_id:
-        tries += [by_id | by_study, *([by_id | by_accession] if accession else []), by_id]
+        tries += [by_id | by_study, *([by_id | by_accession] if accession else [])]
+        tries += [by_id] if identifiers.is_ours(step_id) else []
     tries += [by_study, by_study | {"modality": modality}]
     if accession:
         tries += [by_accession, by_accession | {"modality": modality}]

@@ -1,0 +1,27 @@
+"""The README is the front door: its state table is the code's."""
+
+from pathlib import Path
+
+from ris import processes
+from ris.states import TRANSITION_ROWS
+
+README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def table() -> str:
+    rows = [
+        f"| {verb} | {', '.join(sources)} | {target or '(flag)'} | {who} |"
+        for verb, sources, target, who in TRANSITION_ROWS
+    ]
+    return "\n".join(["| verb | from | to | who |", "|---|---|---|---|", *rows])
+
+
+def test_state_table():
+    """The state table of the README is the one of the code."""
+    assert f"<!-- states -->\n{table()}\n<!-- /states -->" in README
+
+
+def test_every_process_is_named():
+    """Each process of the supervisor is in the picture."""
+    for process in processes.PROCESSES:
+        assert f" {process} " in README
