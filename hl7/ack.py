@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from django.utils import timezone
 
-from hl7.er7 import Header, escape
+from hl7.er7 import escape
+from hl7.header import Header
 from ris import errors
 from ris.errors import Refusal
 

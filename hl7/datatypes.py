@@ -2,7 +2,7 @@
 with what is wrong in words that follow the field's name, for *meant as it, but unusable*."""
 
 import re
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 from hl7.er7 import Segment
@@ -10,9 +10,9 @@ from ris.identifiers import is_short_string, is_uid
 from ris.inputs import Code, Identifier
 
 #: Defined terms of Modality (PS3.3 C.7.3.1.1.1) that a worklist can hold.
-MODALITIES = frozenset(
-    "AR AU BI BMD CR CT DG DX ECG EPS ES GM HD IO IVUS KER LEN LS MG MR NM OAM OCT OP OPM OPT OPV OT PT PX RF RG"
-    " SM TG US VA XA XC".split()
+_MODALITY = re.compile(
+    "AR|AU|BI|BMD|CR|CT|DG|DX|ECG|EPS|ES|GM|HD|IO|IVUS|KER|LEN|LS|MG|MR|NM|OAM|OCT|OP|OPM|OPT|OPV|OT|PT|PX|RF|RG"
+    "|SM|TG|US|VA|XA|XC"
 )
 #: What senders write for a defined term.
 _MODALITY_WORDS = {"XR": "DX", "MRI": "MR", "PET": "PT"}
@@ -24,8 +24,8 @@ _PRIORITIES = {
 }
 _SEXES = {"M": "M", "F": "F", "O": "O", "A": "O", "N": "O", "U": ""}
 #: HL7 table 0203 types that stand in CX.5, where some senders put the authority.
-_ID_TYPES = frozenset(
-    "AN BR DL DN EI EN FN MA MC MI MR MRN NH NI NPI PI PN PPN PPSN PRN PT RI SS SSN U VN VS XX".split()
+_ID_TYPE = re.compile(
+    "AN|BR|DL|DN|EI|EN|FN|MA|MC|MI|MR|MRN|NH|NI|NPI|PI|PN|PPN|PPSN|PRN|PT|RI|SS|SSN|U|VN|VS|XX", re.IGNORECASE
 )
 _TIME = re.compile(
     r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ]?(\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.\d+|\d*))?)?)?\s*(Z|[+-]\d\d:?\d\d)?\Z"
@@ -47,7 +47,7 @@ def lines(text: str) -> str:
 def modality(text: str) -> str | None:
     """A defined term, or a word for one; None for a department or anything else."""
     word = text.strip().upper()
-    return _MODALITY_WORDS.get(word) or (word if word in MODALITIES else None)
+    return _MODALITY_WORDS.get(word) or (word if _MODALITY.fullmatch(word) else None)
 
 
 def modality_prefix(text: str) -> str | None:
@@ -80,7 +80,8 @@ def moment(text: str) -> datetime:
         raise ValueError("is not a date and time (YYYYMMDDHHMM)")
     *numbers, offset = found.groups()
     try:
-        at = datetime(*(int(number or 0) for number in numbers), tzinfo=_zone(offset))  # type: ignore[arg-type,misc] # noqa: DTZ001
+        year, month, date_, hour, minute, second = (int(number or 0) for number in numbers)
+        at = datetime(year, month, date_, hour, minute, second, tzinfo=_zone(offset))
     except ValueError as error:
         raise ValueError("is not a date and time that exists") from error
     if not 1900 <= at.year <= 2200:
@@ -103,7 +104,7 @@ def _zone(offset: str | None) -> timezone | None:
     if not offset:
         return None
     if offset == "Z":
-        return timezone.utc
+        return UTC
     sign, digits = offset[0], offset[1:].replace(":", "")
     delta = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return timezone(-delta if sign == "-" else delta)
@@ -171,7 +172,7 @@ def extended_id(segment: Segment, repetition: str) -> Identifier:
     places = ((4, 1), (4, 2), (6, 1), (6, 2))
     authority = next((found for place in places if (found := segment.part(repetition, *place))), None)
     kind = segment.part(repetition, 5) or ""
-    if not authority and kind.upper() not in _ID_TYPES:
+    if not authority and not _ID_TYPE.fullmatch(kind):
         authority = kind
     return Identifier(line(value or ""), line(authority or ""))
 

@@ -1,79 +1,22 @@
-"""A lossless reader of ER7, HL7 v2's vertical bar encoding (HL7 v2.5.1 2.6, 2.7, 2.14).
+"""A lossless reader of ER7, HL7 v2's vertical bar encoding (HL7 v2.5.1 2.6, 2.7).
 
 Nothing is moved, dropped or repaired: ``str(message)`` is the text as it was decoded. Fields are split when they are
 asked for. It reads what is sent in the wild (``standards/hl7.md``): any line ends, short MSH-2, odd names of character
 sets; what it had to guess is in ``message.warnings``. It raises only Er7Error.
 """
 
-import codecs
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
+
+from hl7.header import NULL, Er7Error, Header, Separators, decode, split
 
 MAX_SEGMENTS = 2000
 MAX_REPETITIONS = 500
-NULL = '""'
 
-#: MSH-18 as it is written in the wild (table 0211 and beyond) -> Python codec. Compared without case, blanks and signs.
-CHARACTER_SETS = {
-    "": "",
-    "ASCII": "utf-8",
-    "UNICODE": "utf-8",
-    "UNICODEUTF8": "utf-8",
-    "UTF8": "utf-8",
-    **{
-        f"88591{n}" if n else "88591": f"iso8859-1{n}" if n else "iso8859-1" for n in ("", "0", "1", "3", "4", "5", "6")
-    },
-    **{f"8859{n}": f"iso8859-{n}" for n in range(2, 10)},
-    **{f"{prefix}125{n}": f"cp125{n}" for n in range(9) for prefix in ("CP", "WINDOWS", "ANSI")},
-    "ISOIR6": "utf-8",
-    "ISOIR13": "iso2022_jp_ext",
-    "ISOIR14": "iso2022_jp_ext",
-    "ISOIR87": "iso2022_jp_ext",
-    "ISOIR159": "iso2022_jp_ext",
-    "JAS2020": "iso2022_jp_ext",
-    "GB180302000": "gb18030",
-    "GB18030": "gb18030",
-    "KSX1001": "euc_kr",
-    "BIG5": "big5",
-}
-
-_HEADER = re.compile(rb"(?:^|[\r\n\x00\x0b])[ \t]*(?:\xef\xbb\xbf)?[ \t]*(MSH[^\r\n]*)")
 _LINE_END = re.compile(r"(\r\n|\r|\n)")
 _SEGMENT_ID = re.compile(r"[A-Z][A-Z0-9]{2}\Z")
 _PATH = re.compile(r"([A-Z][A-Z0-9]{2})-(\d+)(?:\((\d+)\))?(?:\.(\d+))?(?:\.(\d+))?\Z")
-_C1_CONTROLS = re.compile(r"[\x80-\x9f]")
-
-
-class Er7Error(Exception):
-    """These bytes cannot be read as one HL7 v2 message; the sentence says why, without patient data."""
-
-
-@dataclass(frozen=True)
-class Separators:
-    """MSH-1 and MSH-2. An empty one is not used in the message."""
-
-    field: str = "|"
-    component: str = "^"
-    repetition: str = "~"
-    escape: str = "\\"
-    subcomponent: str = "&"
-
-    @classmethod
-    def of(cls, line: str) -> "Separators":
-        """As the MSH segment declares them; missing ones are the recommended ones (HL7 v2.5.1 2.14.9.2)."""
-        field, declared = line[3:4], ""
-        if not field or field.isalnum() or not field.isprintable():
-            raise Er7Error("MSH-1 is not a field separator")
-        declared = line[4:].split(field, 1)[0][:4]
-        if len(set(declared + field)) != len(declared) + 1 or any(c.isalnum() or not c.isprintable() for c in declared):
-            raise Er7Error("MSH-2 is not a set of encoding characters")
-        rest = ["" if char in declared + field else char for char in "^~\\&"[len(declared) :]]
-        return cls(field, *declared, *rest)
-
-    def __str__(self) -> str:
-        return self.component + self.repetition + self.escape + self.subcomponent
 
 
 def escape(text: str, separators: Separators) -> str:
@@ -90,100 +33,6 @@ def escape(text: str, separators: Separators) -> str:
     if not mark:
         return "".join(" " if char in signs else char for char in clean)
     return "".join(f"{mark}{signs[char]}{mark}" if char in signs else char for char in clean)
-
-
-@dataclass(frozen=True)
-class Header:
-    """What the MSH segment says, read before the character set is known: bytes as Latin-1, trimmed."""
-
-    separators: Separators
-    fields: tuple[str, ...]
-
-    @classmethod
-    def find(cls, raw: bytes) -> "Header | None":
-        """The first MSH in ``raw``, wherever it begins; None if there is none that can be read."""
-        found = _HEADER.search(raw[:65536])
-        if not found:
-            return None
-        line = found.group(1)[:8192].decode("latin-1")
-        try:
-            separators = Separators.of(line)
-        except Er7Error:
-            return None
-        return cls(separators, ("MSH", separators.field, *(text.strip() for text in line.split(separators.field)[1:])))
-
-    def __getitem__(self, number: int) -> str:
-        """MSH-``number`` as it was sent, or empty."""
-        text = self.fields[number] if number < len(self.fields) else ""
-        return "" if text == NULL else text
-
-    def text(self, number: int, codec: str) -> str:
-        """MSH-``number`` in the message's character set, without control characters."""
-        text = self[number].encode("latin-1").decode(codec, "replace")
-        return "".join(char for char in text if char.isprintable())
-
-    def component(self, number: int, component: int) -> str:
-        parts = _split(self[number], self.separators.component)
-        return parts[component - 1].strip() if component <= len(parts) else ""
-
-    @property
-    def version(self) -> tuple[int, ...]:
-        """MSH-12.1 as numbers, (2, 3) if it cannot be read."""
-        digits = re.match(r"(\d)\.(\d)", self.component(12, 1))
-        return tuple(int(digit) for digit in digits.groups()) if digits else (2, 3)
-
-    @property
-    def codec(self) -> str:
-        """The Python codec that MSH-18 names; empty if it names none, ``unknown`` if we do not know it."""
-        names = [self._codec(name) for name in _split(self[18], self.separators.repetition) or [""]]
-        return next((name for name in reversed(names) if name), "")
-
-    @staticmethod
-    def _codec(name: str) -> str:
-        word = re.sub(r"[^A-Z0-9]", "", name.upper())
-        return (
-            CHARACTER_SETS.get(word)
-            if word in CHARACTER_SETS
-            else CHARACTER_SETS.get(word.removeprefix("ISO"), "unknown")
-        )
-
-
-def decode(raw: bytes, header: Header, default: str) -> tuple[str, str, list[str]]:
-    """The text, the codec it was read with, and warnings: a byte outside the character set is replaced, not refused."""
-    declared, warnings = header.codec, []
-    if declared == "unknown":
-        warnings.append("MSH-18 names a character set that is not known; read with the feed's default")
-    codec = declared if declared not in ("", "unknown") else _codec_of(default)
-    if raw.startswith(codecs.BOM_UTF8):
-        codec = "utf-8"
-    try:
-        text = raw.decode(codec)
-    except UnicodeDecodeError:
-        warnings.append(f"Bytes outside the character set {header[18] or default} were replaced")
-        return raw.decode(codec, "replace"), codec, warnings
-    if codec.startswith("iso8859") and _C1_CONTROLS.search(text):
-        # Control characters are not in names: such bytes are Windows' or, as in most cases, UTF-8.
-        warnings.append(f"MSH-18 {header[18] or default} does not fit the bytes")
-        return _reread(raw, text, codec), codec, warnings
-    return text, codec, warnings
-
-
-def _codec_of(name: str) -> str:
-    codec = Header._codec(name)
-    return codec if codec not in ("", "unknown") else "utf-8"
-
-
-def _reread(raw: bytes, text: str, codec: str) -> str:
-    for other in ("utf-8", "cp1252" if codec == "iso8859-1" else codec):
-        try:
-            return raw.decode(other)
-        except UnicodeDecodeError:
-            continue
-    return text
-
-
-def _split(text: str, separator: str) -> list[str]:
-    return text.split(separator) if separator else [text]
 
 
 class Segment:
@@ -205,14 +54,14 @@ class Segment:
     def repetitions(self, number: int) -> list[str]:
         """The repetitions of field ``number`` as they were sent; none if the field is empty."""
         text = self.field(number)
-        return _split(text, self.separators.repetition) if text else []
+        return split(text, self.separators.repetition) if text else []
 
     def part(self, repetition: str, component: int, subcomponent: int = 0) -> str | None:
         """A component (whole, or one of its subcomponents) of a repetition, unescaped and trimmed; None: not said."""
-        parts = _split(repetition, self.separators.component)
+        parts = split(repetition, self.separators.component)
         text = parts[component - 1] if component <= len(parts) else ""
         if subcomponent:
-            subs = _split(text, self.separators.subcomponent)
+            subs = split(text, self.separators.subcomponent)
             text = subs[subcomponent - 1] if subcomponent <= len(subs) else ""
         return self._value(text)
 

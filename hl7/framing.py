@@ -1,4 +1,4 @@
-"""MLLP's framing on bytes (HL7 v2 Transport Specification: MLLP Release 1): ``<VT> message <FS><CR>``. No sockets here."""
+"""MLLP's framing on bytes (HL7 v2 Transport Specification, MLLP Release 1): ``<VT> message <FS><CR>``. No sockets."""
 
 from dataclasses import dataclass
 

@@ -19,7 +19,7 @@ from hl7.models import Feed
 
 @dataclass(frozen=True)
 class Source:
-    """One place. With ``refuse`` a text there that cannot be used refuses the message, else it is told and passed over."""
+    """One place. With ``refuse`` a text that cannot be used refuses the message, else it is told and passed over."""
 
     path: str
     read: Callable[[str], Any] = datatypes.line
@@ -119,14 +119,14 @@ class Reading:
             self.warn(f"{sentence}: not used")
             return None
 
-    def text(self, scope: Readable, attribute: str, length: int) -> str | None:
-        """A text of an attribute that fits its column; what is cut is told."""
-        return self.cut(self.find(scope, attribute), length, attribute)
+    def text(self, scope: Readable, attribute: str, length: int, what: str) -> str | None:
+        """A text of an attribute that fits its column; what is cut is told by the name ``what``."""
+        return self.cut(self.find(scope, attribute), length, what)
 
     def cut(self, text: str | None, length: int, what: str) -> str | None:
         if text is None or len(text) <= length:
             return text
-        self.warn(f"{what.replace('_', ' ')} was cut to {length} characters")
+        self.warn(f"{what} was cut to {length} characters")
         return text[:length].rstrip()
 
     def start(self, scope: Readable) -> datetime | None:

@@ -27,7 +27,7 @@ Handler = Callable[[Frame | Abandoned | Oversized, str], bytes | None]
 
 @dataclass(frozen=True)
 class Limits:
-    """Guards of the server. ``frame_seconds``: a frame that has begun must end, and an answer be taken, in that time."""
+    """Guards. Within ``frame_seconds`` a frame that has begun must end, and an answer be taken."""
 
     connections: int = 800
     connections_per_peer: int = 400
@@ -39,7 +39,7 @@ class Limits:
 class Server:
     """Listens on ``address`` (port 0: a free one, then found in ``address``) and answers with ``handler``."""
 
-    def __init__(self, address: tuple[str, int], handler: Handler, limits: Limits = Limits()) -> None:  # noqa: B008
+    def __init__(self, address: tuple[str, int], handler: Handler, limits: Limits = Limits()) -> None:
         self.address, self.limits = address, limits
         self._handler = handler
         self._tasks: set[asyncio.Task[None]] = set()

@@ -74,7 +74,7 @@ def _status(request: _Request) -> Order | None:
 def _reply(request: _Request) -> Order | None:
     """An answer to something that we did not ask (#019, #063)."""
     control = request.scope.value("ORC-1.1") or ""
-    request.reading.warn(f"{request.scope.location('ORC-1')} {control} is a reply and changes nothing")
+    request.reading.warn(f"ORC-1 {control} is a reply: it changes nothing")
     return None
 
 

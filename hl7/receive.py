@@ -16,8 +16,9 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 
 from hl7 import ack, adt, orders
 from hl7.ack import FieldRefused, MessageRejected, Verdict
-from hl7.er7 import Er7Error, Header, Message
+from hl7.er7 import Message
 from hl7.framing import Abandoned, Frame, Oversized
+from hl7.header import Er7Error, Header
 from hl7.mapping import Reading
 from hl7.models import HEADER_LENGTH, Feed, InboundMessage
 from hl7.orders import Effect
@@ -99,7 +100,7 @@ def receive(event: Frame | Abandoned | Oversized, peer: str) -> bytes | None:
     OperationalError or InterfaceError when the database cannot be reached: then nothing may be answered. Called on
     threads that each keep their database connection; one that broke is given up.
     """
-    connection.health_check_done = False
+    connection.health_check_done = False  # type: ignore[attr-defined]
     connection.close_if_health_check_failed()
     try:
         return _receive(event, peer)
@@ -114,7 +115,8 @@ def _receive(event: Frame | Abandoned | Oversized, peer: str) -> bytes | None:
     header = Header.find(raw)
     if header is None or isinstance(event, Abandoned):
         why = "was cut off by the start of another" if isinstance(event, Abandoned) else "has no MSH that can be read"
-        return _keep_unreadable(raw, peer, header, f"The message {why}")
+        _keep_unreadable(raw, peer, header, f"The message {why}")
+        return None
     arrival = Arrival(raw, peer, header)
     if isinstance(event, Oversized):
         kept = _refuse(arrival, MessageRejected("207", "", "The message is larger than what is taken"))

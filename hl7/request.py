@@ -5,6 +5,8 @@ from dataclasses import replace
 from decimal import Decimal
 from itertools import groupby
 
+from django.core.exceptions import ValidationError
+
 from hl7 import datatypes
 from hl7.ack import FieldRefused
 from hl7.er7 import Segment
@@ -40,6 +42,7 @@ _METRES = {
 }
 _STUDY_INSTANCE_UID = "113014"
 _LOCAL_SCHEME = "L"
+_NO_NUMBER = "ORC-2 (placer order number) and ORC-3 (filler order number) are empty"
 
 
 def order_request(group: OrderGroup, patient: PatientIdentity, visit: VisitInfo, reading: Reading) -> OrderRequest:
@@ -47,9 +50,7 @@ def order_request(group: OrderGroup, patient: PatientIdentity, visit: VisitInfo,
     scope = group.scope
     placer, filler = order_numbers(scope)
     if not (placer or filler):
-        raise FieldRefused(
-            "101", scope.location("ORC-2"), "ORC-2 (placer order number) and ORC-3 (filler order number) are empty"
-        )
+        raise FieldRefused("101", scope.location("ORC-2"), _NO_NUMBER)
     accession = reading.find(scope, "accession_number") or ""
     from_ipc = bool(accession) and scope.value("IPC-1.1") == accession
     return OrderRequest(
@@ -66,11 +67,11 @@ def order_request(group: OrderGroup, patient: PatientIdentity, visit: VisitInfo,
         medical_alerts=reading.cut(_repeated(scope, "OBR", 13, ", "), 64, "OBR-13 on the worklist"),
         allergies=reading.cut(_allergies(scope), 64, "AL1-3"),
         pregnancy_status=reading.find(scope, "pregnancy_status") or None,
-        patient_state=reading.text(scope, "patient_state", 64),
+        patient_state=reading.text(scope, "patient_state", 64, "OBR-12"),
         patient_weight=_measured(group, _WEIGHT, _kilograms, reading),
         patient_size=_measured(group, _HEIGHT, _metres, reading),
-        transport_arrangements=reading.text(scope, "transport_arrangements", 64),
-        confidentiality=reading.text(scope, "confidentiality", 64),
+        transport_arrangements=reading.text(scope, "transport_arrangements", 64, "OBR-30"),
+        confidentiality=reading.text(scope, "confidentiality", 64, "PV1-16"),
         procedures=tuple(request for procedure in group.procedures for request in _procedures(procedure, reading)),
     )
 
@@ -80,11 +81,7 @@ def order_key(group: OrderGroup, patient: Identifier, reading: Reading) -> Order
     placer, filler = order_numbers(group.scope)
     accession = reading.find(group.scope, "accession_number") or ""
     if not (placer or filler or accession):
-        raise FieldRefused(
-            "101",
-            group.scope.location("ORC-2"),
-            "ORC-2 (placer order number) and ORC-3 (filler order number) are empty",
-        )
+        raise FieldRefused("101", group.scope.location("ORC-2"), _NO_NUMBER)
     return OrderKey(
         sender=reading.sender,
         placer_order_number=placer,
@@ -127,8 +124,8 @@ def _procedure(steps: list[Scope], obr: Segment, reading: Reading) -> ProcedureR
         requested_procedure_id=reading.find(scope, "requested_procedure_id") or "",
         study_instance_uid=reading.find(scope, "study_instance_uid") or _study_uid_observed(scope, reading),
         code=code,
-        description=reading.text(scope, "procedure_description", 64) or "",
-        reason=reading.text(scope, "reason", 250) or "",
+        description=reading.text(scope, "procedure_description", 64, "OBR-4") or "",
+        reason=reading.text(scope, "reason", 250, "OBR-31") or "",
         comments=comments(scope.all("NTE")) or "",
         steps=tuple(_step(step, reading) for step in steps),
     )
@@ -139,12 +136,12 @@ def _step(scope: Scope, reading: Reading) -> StepRequest:
     return StepRequest(
         scheduled_procedure_step_id=reading.find(scope, "scheduled_procedure_step_id") or "",
         modality=reading.find(scope, "modality") or "",
-        description=reading.text(scope, "step_description", 64) or "",
+        description=reading.text(scope, "step_description", 64, "OBR-4") or "",
         protocol_codes=_protocol_codes(scope),
         start=start,
         station_ae_titles=_station_ae_titles(scope, reading),
-        station_name=reading.text(scope, "station_name", 16) or "",
-        location=reading.text(scope, "location", 16) or "",
+        station_name=reading.text(scope, "station_name", 16, "IPC-7") or "",
+        location=reading.text(scope, "location", 16, "IPC-8") or "",
         performing_physician=_performing_physician(scope) or "",
     )
 
@@ -157,11 +154,11 @@ def _procedure_code(obr: Segment, reading: Reading) -> Code:
         raise FieldRefused("102", f"OBR^{obr.ordinal}^4", "OBR-4.1 (procedure code) has more than 64 characters")
     scheme = "" if datatypes.modality(code.scheme) else code.scheme[:64]
     scheme = scheme or (_LOCAL_SCHEME if code.value else "")
-    return replace(code, scheme=scheme, meaning=reading.cut(code.meaning, 64, "OBR-4.2") or "")
+    return replace(code, scheme=scheme, meaning=reading.cut(code.meaning, 64, "OBR-4") or "")
 
 
 def _protocol_codes(scope: Scope) -> tuple[Code, ...]:
-    """Scheduled Protocol Code Sequence: IPC-6, else the alternate of OBR-4. What is longer than a code is none (#038)."""
+    """Scheduled Protocol Code Sequence: IPC-6, else the alternate of OBR-4; a longer text is no code (#038)."""
     ipc, obr = scope.first("IPC"), scope.first("OBR")
     codes = [datatypes.code(ipc, 6, number) for number in range(1, len(ipc.repetitions(6)) + 1)] if ipc else []
     if not codes and obr:
@@ -176,10 +173,18 @@ def _protocol_codes(scope: Scope) -> tuple[Code, ...]:
 def _station_ae_titles(scope: Scope, reading: Reading) -> tuple[str, ...]:
     ipc = scope.first("IPC")
     texts = [ipc.part(repetition, 1) or "" for repetition in ipc.repetitions(9)] if ipc else []
-    titles = [text for text in texts if AE_TITLE.regex.search(text)]
+    titles = [text for text in texts if _is_ae_title(text)]
     if len(titles) < len([text for text in texts if text]):
         reading.warn("IPC-9 names an AE title of more than 16 characters: not used")
     return tuple(dict.fromkeys(titles))
+
+
+def _is_ae_title(text: str) -> bool:
+    try:
+        AE_TITLE(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def _study_uid_observed(scope: Scope, reading: Reading) -> str:

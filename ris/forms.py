@@ -42,7 +42,7 @@ class BookForm(forms.Form):
         """Adds ``start``; refuses an hour that the change of clocks leaves out or repeats."""
         cleaned = super().clean() or {}
         if "day" in cleaned and "time" in cleaned:
-            cleaned["start"] = from_current_timezone(datetime.combine(cleaned["day"], cleaned["time"]))  # noqa: DTZ
+            cleaned["start"] = from_current_timezone(datetime.combine(cleaned["day"], cleaned["time"]))
         return cleaned
 
     def booking(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Count, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models import Case, Count, OuterRef, Prefetch, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
 from ris.errors import UnknownPerformedStep
@@ -152,8 +152,10 @@ def board(day: date) -> list[BoardColumn]:
 
 
 def unscheduled_steps() -> QuerySet[ScheduledProcedureStep]:
-    """Orders that wait for a booking, the oldest first."""
-    return steps().filter(status=StepStatus.NEW).order_by("requested_procedure__created_at", "pk")
+    """Orders that wait for a booking: STAT, then HIGH, then the others, each the oldest first."""
+    priority = "requested_procedure__order__priority"
+    urgency = Case(When(**{priority: "STAT"}, then=0), When(**{priority: "HIGH"}, then=1), default=2)
+    return steps().filter(status=StepStatus.NEW).order_by(urgency, "requested_procedure__created_at", "pk")
 
 
 def to_reconcile() -> tuple[QuerySet[PerformedProcedureStep], QuerySet[Study]]:
@@ -180,6 +182,13 @@ def board_version() -> str:
     return f"{max(newest, default=0)}-{len(newest)}-{sum(newest)}-{performed.count()}-{studies.count()}"
 
 
+def exam_version(procedure_pk: int) -> str:
+    """A token that changes whenever anything happened to an exam or one of its images arrived."""
+    events = WorkflowEvent.objects.filter(requested_procedure=procedure_pk).count()
+    images = Instance.objects.filter(series__study__requested_procedure=procedure_pk).count()
+    return f"{events}-{images}"
+
+
 def performed_steps(procedure: RequestedProcedure) -> QuerySet[PerformedProcedureStep]:
     """The MPPS of an exam in the order of their start, annotated with ``series_count`` and ``instance_count``."""
     return (
@@ -197,7 +206,7 @@ def exams_by_accession_number(accession_number: str) -> QuerySet[RequestedProced
 
 
 def exams_found(text: str) -> QuerySet[RequestedProcedure]:
-    """Exams, the newest first, whose accession number or patient ID is ``text`` or whose patient's name has its words."""
+    """Exams, the newest first, by accession number, patient ID or words of the name."""
     patients = Patient.objects.filter(_named(text) | Q(identifiers__value=text))
     return (
         exams().filter(Q(order__accession_number=text) | Q(order__patient__in=patients)).order_by("-created_at", "-pk")

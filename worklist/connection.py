@@ -5,6 +5,7 @@ claims (reliability.md, facts 1 and 3). ``Connection`` gives each PDU a size and
 connections there are. pynetdicom is pinned, and tests/worklist/test_door.py proves that these seams hold.
 """
 
+import contextlib
 import select
 import socket
 import time
@@ -43,7 +44,23 @@ class Connection(AssociationSocket):
         """
         if self.socket is None or not self._is_connected:
             return False
+        if self.assoc.dul.state_machine.current_state == "Sta13":
+            # We ended it: what the peer still sends is thrown away, and the library closes when nothing is ready.
+            self._throw_away()
+            return False
         return bool(self._poll.poll(50 if self._waits_for_request else 0))
+
+    def _throw_away(self) -> None:
+        assert self.socket is not None
+        self.socket.settimeout(0)
+        with contextlib.suppress(OSError):
+            while self.socket.recv(LONGEST_PDU):
+                pass
+
+    def close(self) -> None:
+        """Close as the library does."""
+        super().close()
+        self._free_association()
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Exactly ``nr_bytes``, or OSError and a closed connection: too long, too slow, or broken off."""
@@ -55,7 +72,7 @@ class Connection(AssociationSocket):
                 raise ConnectionAbortedError(f"PDU of {nr_bytes} bytes")
             return self._read(nr_bytes, deadline)
         except OSError:
-            self._give_up(waits)
+            self._give_up()
             raise
 
     def _read(self, nr_bytes: int, deadline: float) -> bytearray:
@@ -69,10 +86,14 @@ class Connection(AssociationSocket):
             received += chunk
         return received
 
-    def _give_up(self, waits: bool) -> None:
+    def _give_up(self) -> None:
         self._shutdown_socket()
-        self._is_connected = False
-        if waits:  # frees the association's thread, which would wait for a request that cannot come
+        self._is_connected = False  # the library says "closed" to the state machine once, when it sees the OSError
+        self._free_association()
+
+    def _free_association(self) -> None:
+        """Wake the association's thread if it waits for a request that cannot come any more."""
+        if self.assoc.requestor.primitive is None:
             self.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type]
 
 

@@ -12,6 +12,7 @@ from django.db import Error as DatabaseUnavailable
 from django.db import connection
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, evt
+from pynetdicom.association import Association
 
 from ris.selectors import active_stations
 from worklist import handling
@@ -36,6 +37,8 @@ _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
 IDLE_SECONDS = 60.0
 #: Seconds for which the list of stations is kept: a new station is let in within this time.
 STATIONS_SECONDS = 2.0
+#: Answers to a query that are queued before the peer's C-CANCEL is looked for.
+ANSWERS_AT_ONCE = 20
 
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 _REJECTED_BY_USER = (0x01, 0x01)
@@ -153,7 +156,9 @@ class Door:
 
     def _answers(self, event: evt.Event) -> Iterator[tuple[Dataset, Dataset | None]]:
         assert self._query is not None
-        for result in handling.answers(self._query, self._request(event, "C-FIND")):
+        for number, result in enumerate(handling.answers(self._query, self._request(event, "C-FIND"))):
+            if number % ANSWERS_AT_ONCE == 0:
+                _wait_until_sent(event.assoc)
             yield _status(result), result.dataset
 
 
@@ -194,6 +199,12 @@ _EVENTS = {
 }
 #: Where a request carries its data set, by service.
 _DATA = ("Identifier", "DataSet", "AttributeList", "ModificationList")
+
+
+def _wait_until_sent(association: Association) -> None:
+    """The library sends before it reads: a C-CANCEL is only seen once there is nothing left to send."""
+    while association.dul.to_provider_queue.qsize() and association.dul.is_alive():
+        time.sleep(0.001)
 
 
 def _first(message: Any, *names: str) -> Any:

@@ -75,7 +75,7 @@ class Modality:
         entries: list[Dataset] = []
         with self._association(self.worklist_address, MODALITY_WORKLIST) as association:
             for status, answer in association.send_c_find(identifier, MODALITY_WORKLIST):
-                if status and status.Status in (PENDING, PENDING_UNSUPPORTED):
+                if answer and status.Status in (PENDING, PENDING_UNSUPPORTED):
                     entries.append(answer)
                 elif not status or status.Status != SUCCESS:
                     raise Refused("C-FIND", status)
@@ -88,12 +88,11 @@ class Modality:
         self.create(uid, begun(self.ae_title, exam.modality, entry, *more))
         return exam
 
-    def create(self, uid: str | None, attributes: Dataset) -> str:
-        """N-CREATE as it is; the instance UID, which the peer makes if ``uid`` is None."""
+    def create(self, uid: str | None, attributes: Dataset) -> None:
+        """N-CREATE as it is; the peer names the instance if ``uid`` is None."""
         with self._association(self.worklist_address, MPPS) as association:
             status, _attributes = association.send_n_create(attributes, MPPS, uid)
         self._check(f"MPPS N-CREATE {attributes.get('PerformedProcedureStepStatus')}", status)
-        return uid or str(status.get("AffectedSOPInstanceUID", ""))
 
     def store(self, exam: PerformedExam, count: int = 2) -> list[Dataset]:
         """C-STORE ``count`` synthetic images of the exam."""
@@ -215,10 +214,10 @@ def _scheduled(entry: Dataset) -> Dataset:
     return item
 
 
-def ended(exam: PerformedExam, status: PerformedStatus) -> Dataset:
+def ended(exam: PerformedExam, status: str) -> Dataset:
     """The attributes of a final N-SET (column "final state")."""
     now, attributes = to_site(datetime.now().astimezone()), Dataset()
-    attributes.PerformedProcedureStepStatus = status.value
+    attributes.PerformedProcedureStepStatus = str(status)
     attributes.PerformedProcedureStepEndDate = f"{now:%Y%m%d}"
     attributes.PerformedProcedureStepEndTime = f"{now:%H%M%S}"
     attributes.PerformedSeriesSequence = [_series(exam)] if exam.images else []

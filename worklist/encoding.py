@@ -4,6 +4,7 @@ pydicom reads most truncated data sets without an error and takes an element tha
 (reliability.md, fact 5), so structure, size and text are checked here first.
 """
 
+import logging
 import re
 import warnings
 from io import BytesIO
@@ -18,6 +19,7 @@ from pydicom.filereader import read_dataset
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
 warnings.filterwarnings("ignore", module="pydicom")
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # pydicom sets its own level when it is imported
 
 MAX_DEPTH = 8
 MAX_ELEMENTS = 200_000
@@ -66,7 +68,7 @@ def _settle_character_set(dataset: Dataset, texts: list[bytes], default: str) ->
     said = [_spelling(term) for term in _terms(dataset)]
     if unknown := [term for term in said if term and term not in python_encoding]:
         raise MalformedDataset(f"the Specific Character Set is not known ({len(unknown)} of {len(said)} terms)")
-    if not any(said):
+    if not any(term and term != "ISO_IR 6" for term in said):
         said = [default] if any(not text.isascii() for text in texts) else []
     if said:
         dataset.SpecificCharacterSet = said if len(said) > 1 else said[0]
@@ -78,8 +80,10 @@ def _settle_character_set(dataset: Dataset, texts: list[bytes], default: str) ->
 
 
 def _terms(dataset: Dataset) -> list[str]:
-    value = dataset.get("SpecificCharacterSet")
-    return [str(term) for term in ([value] if isinstance(value, str) else value or [])]
+    """The terms of Specific Character Set as they were sent: pydicom would decode them by themselves."""
+    element = dataset.get_item(_SPECIFIC_CHARACTER_SET) if _SPECIFIC_CHARACTER_SET in dataset else None
+    value = element.value if element is not None else None
+    return value.decode("ascii", "replace").strip(" \0").split("\\") if isinstance(value, bytes) else []
 
 
 def _spelling(term: str) -> str:

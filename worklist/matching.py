@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from django.db.models import CharField, Lookup, Q, TextField
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from ris.models import ScheduledProcedureStep, name_key
 from ris.states import PENDING, StepStatus
@@ -133,7 +134,7 @@ def _start_bounds(window: clock.Window) -> Q:
 def _values(element: DataElement) -> list[str]:
     """The key's values without their padding; none for universal matching."""
     value = element.value
-    values = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
+    values = list(value) if isinstance(value, (MultiValue, list)) else [value]
     texts = [text for single in values if single is not None and (text := str(single).strip(" \0"))]
     if any("\0" in text for text in texts):
         raise _mismatch(f"{element.keyword} holds a NUL character", element.keyword)

@@ -27,7 +27,7 @@ def answer(step: ScheduledProcedureStep, identifier: Dataset, character_set: str
     is not in Table K.6-1 comes back empty.
     """
     result = Dataset()
-    codec = python_encoding.get(character_set, "utf8")
+    codec = "ascii" if character_set == "ISO_IR 6" else python_encoding.get(character_set, "utf8")
     for element in identifier:
         if element.keyword == STEP_SEQUENCE:
             result.add_new(element.tag, "SQ", [_step_item(step, element, codec)])

@@ -1,6 +1,6 @@
 """What the list of exams can be asked for. Anything else is refused by its name, not ignored."""
 
-from datetime import date
+import datetime
 
 from django.db.models import Exists, OuterRef, QuerySet
 from django_filters import rest_framework as filters
@@ -33,7 +33,7 @@ class ExamFilter(filters.FilterSet):
         identifiers = PatientIdentifier.objects.filter(patient=OuterRef("order__patient"), value=value)
         return exams.filter(Exists(identifiers))
 
-    def on_day(self, exams: QuerySet, name: str, value: date) -> QuerySet:
+    def on_day(self, exams: QuerySet, name: str, value: datetime.date) -> QuerySet:
         begin, end = selectors.day_bounds(value)
         return exams.filter(_has_step(start__gte=begin, start__lt=end))
 

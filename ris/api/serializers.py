@@ -14,7 +14,7 @@ class PatientSerializer(serializers.ModelSerializer):
 
 
 class StepSerializer(serializers.ModelSerializer):
-    stations = serializers.SlugRelatedField("ae_title", many=True, read_only=True)
+    stations: serializers.SlugRelatedField = serializers.SlugRelatedField("ae_title", many=True, read_only=True)
 
     class Meta:
         model = ScheduledProcedureStep

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.dateparse import parse_date
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from ris import selectors
@@ -18,6 +19,7 @@ WAITING_SHOWN = 40
 
 
 @require_safe
+@never_cache
 def board(request: HttpRequest) -> HttpResponse:
     """The board of ``?day=YYYY-MM-DD``, else of today. With the ``version`` it is shown in: the board alone, or 204."""
     day = _asked_day(request) or timezone.localdate()

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
 
 from ris import selectors
 from ris.errors import Refusal
@@ -32,12 +32,15 @@ def actor(request: HttpRequest) -> Actor:
 
 
 @require_safe
+@never_cache
 def exam(request: HttpRequest, pk: int) -> HttpResponse:
-    """Everything about one exam."""
+    """Everything about one exam; 204 if it is still as in the ``version`` that is shown."""
+    shown = request.GET.get("version")
+    if shown and shown == selectors.exam_version(pk):
+        return HttpResponse(status=204)
     return _page(request, pk)
 
 
-@require_POST
 def move(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     """Do one of ``_MOVES`` to a step; a refusal is shown as a sentence."""
     step = get_object_or_404(ScheduledProcedureStep, pk=pk)
@@ -47,22 +50,20 @@ def move(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     return _done(request, step.requested_procedure_id, lambda: do(pk, actor(request)), done)
 
 
-@require_POST
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """Cancel the exam for the reason given."""
     get_object_or_404(RequestedProcedure, pk=pk)
-    form = ReasonForm(request.POST)
+    form = ReasonForm(request.POST or None)
     if not form.is_valid():
         return _page(request, pk, cancel_form=form)
     reason = form.cleaned_data["reason"]
     return _done(request, pk, lambda: orders.cancel_exam(pk, actor(request), reason), "The exam is canceled.")
 
 
-@require_POST
 def book(request: HttpRequest, pk: int) -> HttpResponse:
     """Book the step into a room and time, or move its booking."""
     step = get_object_or_404(selectors.steps(), pk=pk)
-    form = BookForm(step, request.POST)
+    form = BookForm(step, request.POST or None)
     if not form.is_valid():
         return _page(request, step.requested_procedure_id, book_form=form)
     booking = form.booking()
@@ -75,17 +76,19 @@ def book(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _done(request: HttpRequest, exam_pk: int, do: Callable[[], object], done: str) -> HttpResponse:
-    """Do it, say so or why not, and go back to where the button was."""
+    """Do it, say so or why not, and go back to where the button was.
+
+    A GET does nothing: whoever had to log in anew after pressing a button is led here and then to the exam.
+    """
+    if request.method != "POST":
+        return redirect("exam", pk=exam_pk)
     try:
         do()
     except Refusal as refusal:
         messages.error(request, f"{refusal}.")
     else:
         messages.success(request, done)
-    back = request.POST.get("back", "")
-    if url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}):
-        return HttpResponseRedirect(back)
-    return redirect("exam", pk=exam_pk)
+    return redirect("board") if request.POST.get("back") == "board" else redirect("exam", pk=exam_pk)
 
 
 def _page(
@@ -100,6 +103,7 @@ def _page(
         "steps": [_step(step, book_form) for step in procedure.steps.all()],
         "performed_steps": selectors.performed_steps(procedure),
         "images_missing": images.missing_instances(procedure).values("sop_instance_uid").distinct().count(),
+        "version": selectors.exam_version(pk),
         "history": selectors.history(procedure).order_by("-pk"),
         "cancel_form": cancel_form or ReasonForm(),
         "can_cancel": any(step.allows(Verb.CANCEL) for step in procedure.steps.all()),

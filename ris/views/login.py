@@ -12,6 +12,6 @@ class Login(LoginView):
 
     def render_to_response(self, context, **response_kwargs) -> HttpResponse:
         response = super().render_to_response(context, **response_kwargs)
-        if self.request.htmx:
+        if "HX-Request" in self.request.headers:
             response["HX-Refresh"] = "true"
         return response

@@ -2,6 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from ris import selectors
@@ -12,6 +13,7 @@ SHOWN = 50
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
 def search(request: HttpRequest) -> HttpResponse:
     """Exams by accession number, patient ID or parts of the name. The one exam of an accession number opens at once."""
     form = SearchForm(request.POST or None)

@@ -23,7 +23,8 @@ class Server(BaseApplication):
             # The access log stays off: the API is asked by patient identifiers.
             "accesslog": None,
             "loglevel": "warning",
-            "proc_name": "sunview-web",
+            # Its default is a socket in the home folder, which a second Sunview of the same user would fight for.
+            "control_socket_disable": True,
         }
         for name, value in options.items():
             self.cfg.set(name, value)

@@ -1,0 +1,211 @@
+"""MPPS status codes over real sockets (PS3.4 F.7.2, PS3.7 annex C)."""
+
+import pytest
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+from pynetdicom import AE, evt
+
+from ris.models import PerformedProcedureStep, ScheduledProcedureStep
+from tests import making
+from worklist import mpps_rules
+from worklist.dimse import MPPS
+from worklist.emulator import Modality, PerformedExam, Refused, begun, ended
+from worklist.status import Failure
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def entry(scanner: Modality) -> Dataset:
+    making.placed()
+    return scanner.find()[0]
+
+
+def attributes(entry: Dataset) -> Dataset:
+    return begun("CT1", "CT", entry)
+
+
+def refused(act, *args) -> Refused:
+    with pytest.raises(Refused) as info:
+        act(*args)
+    return info.value
+
+
+def test_the_same_instance_again_is_a_duplicate(scanner, entry):
+    """0111H, and nothing changes."""
+    scanner.create("1.2.3", attributes(entry))
+    assert refused(scanner.create, "1.2.3", attributes(entry)).status == 0x0111
+    assert PerformedProcedureStep.objects.count() == 1
+
+
+def test_without_an_instance_uid_one_is_made(scanner, entry):
+    """PS3.7 10.1.5.1.4: the SCP names the instance in its answer."""
+    answers = []
+    caller = AE(ae_title="CT1")
+    caller.add_requested_context(MPPS)
+    handlers = [(evt.EVT_DIMSE_RECV, lambda event: answers.append(event.message.command_set))]
+    association = caller.associate(*scanner.worklist_address, ae_title="SUNVIEW", evt_handlers=handlers)
+    association.send_n_create(attributes(entry), MPPS, None)
+    association.release()
+    assert PerformedProcedureStep.objects.get().sop_instance_uid == answers[0].AffectedSOPInstanceUID
+
+
+@pytest.mark.parametrize("uid", ["1.2.abc", "1.02.3", "../../etc/passwd", "1..2"])
+def test_an_instance_uid_that_is_none(scanner, entry, uid):
+    """0117H, never success."""
+    assert refused(scanner.create, uid, attributes(entry)).status == 0x0117
+    assert not PerformedProcedureStep.objects.exists()
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "DISCONTINUED", "in progress", "SCHEDULED"])
+def test_created_in_another_status(scanner, entry, status):
+    """0106H: an MPPS begins IN PROGRESS."""
+    sent = attributes(entry)
+    sent.PerformedProcedureStepStatus = status
+    assert refused(scanner.create, "1.2.3", sent).status == 0x0106
+
+
+@pytest.mark.parametrize("keyword", mpps_rules.CREATE_TYPE_1)
+def test_type_1_at_create(scanner, entry, keyword):
+    """Missing is 0120H, empty is 0121H, and the comment names it."""
+    sent = attributes(entry)
+    setattr(sent, keyword, [] if keyword.endswith("Sequence") else "")
+    assert refused(scanner.create, "1.2.3", sent).status == 0x0121
+    delattr(sent, keyword)
+    answer = refused(scanner.create, "1.2.3", sent)
+    assert answer.status == 0x0120
+    assert keyword in str(answer)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PerformedProcedureStepStartDate", "20251301"),
+        ("PerformedProcedureStepStartTime", "99"),
+        ("PerformedProcedureStepID", "12345678901234567"),
+        ("PatientID", "9" * 65),
+        ("TimezoneOffsetFromUTC", "Europe"),
+    ],
+)
+def test_values_that_are_none(scanner, entry, keyword, value):
+    """0106H for a date, time, offset or identifier that cannot be kept as it is."""
+    sent = attributes(entry)
+    setattr(sent, keyword, value)
+    assert refused(scanner.create, "1.2.3", sent).status == 0x0106
+
+
+def test_a_study_uid_that_is_none(scanner, entry):
+    """0106H inside the Scheduled Step Attributes Sequence, 0121H where it is empty."""
+    sent = attributes(entry)
+    sent.ScheduledStepAttributesSequence[0].StudyInstanceUID = "1.2.x"
+    assert refused(scanner.create, "1.2.3", sent).status == 0x0106
+    sent.ScheduledStepAttributesSequence[0].StudyInstanceUID = ""
+    assert refused(scanner.create, "1.2.3", sent).status == 0x0121
+
+
+def test_type_2_attributes_may_be_left_out(scanner, entry):
+    """Scanners in the field omit them; the exam starts all the same."""
+    sent, kept = attributes(entry), {*mpps_rules.CREATE_TYPE_1, "PatientID"}
+    for element in list(sent):
+        if element.keyword not in kept:
+            del sent[element.tag]
+    scanner.create("1.2.3", sent)
+    assert ScheduledProcedureStep.objects.get().status == "STARTED"
+
+
+def test_set_of_an_unknown_instance(scanner, entry):
+    """0112H."""
+    exam = PerformedExam("1.2.3", entry, "CT")
+    assert refused(scanner.set, "1.2.3", ended(exam, "DISCONTINUED")).status == 0x0112
+
+
+def test_set_after_the_end(scanner, entry):
+    """0110H with Error ID A710H and the standard's comment, whatever the message holds."""
+    exam = scanner.start(entry)
+    scanner.store(exam)
+    scanner.complete(exam)
+    late = Dataset()
+    late.PerformedProcedureStepStatus = "DISCONTINUED"
+    answer = refused(scanner.set, exam.uid, late)
+    assert (answer.status, answer.answer.ErrorID) == (0x0110, 0xA710)
+    assert answer.answer.ErrorComment == "Performed Procedure Step Object may no longer be updated"
+    assert PerformedProcedureStep.objects.get().status == "COMPLETED"
+
+
+@pytest.mark.parametrize("keyword", mpps_rules.FINAL_TYPE_1)
+def test_type_1_at_the_end(scanner, entry, keyword):
+    """COMPLETED without series, end date or end time: 0120H, or 0121H if it is there and empty."""
+    exam = scanner.start(entry)
+    scanner.store(exam)
+    sent = ended(exam, "COMPLETED")
+    setattr(sent, keyword, [] if keyword.endswith("Sequence") else "")
+    assert refused(scanner.set, exam.uid, sent).status == 0x0121
+    delattr(sent, keyword)
+    answer = refused(scanner.set, exam.uid, sent)
+    assert answer.status == 0x0120
+    assert answer.answer.AttributeIdentifierList == tag_for_keyword(keyword)
+    assert PerformedProcedureStep.objects.get().status == "IN PROGRESS"
+
+
+def test_what_came_before_counts_at_the_end(scanner, entry):
+    """Series in one N-SET, the end in another: sequences are set whole, the rest stays."""
+    exam = scanner.start(entry)
+    scanner.store(exam)
+    series, rest = Dataset(), ended(exam, "COMPLETED")
+    series.PerformedSeriesSequence = rest.PerformedSeriesSequence
+    del rest.PerformedSeriesSequence
+    scanner.set(exam.uid, series)
+    assert PerformedProcedureStep.objects.get().status == "IN PROGRESS"
+    scanner.set(exam.uid, rest)
+    assert PerformedProcedureStep.objects.get().expected.count() == 2
+
+
+def test_an_unknown_status_in_a_set(scanner, entry):
+    """0106H; empty is 0121H."""
+    exam, sent = scanner.start(entry), Dataset()
+    sent.PerformedProcedureStepStatus = "DONE"
+    assert refused(scanner.set, exam.uid, sent).status == 0x0106
+    sent.PerformedProcedureStepStatus = ""
+    assert refused(scanner.set, exam.uid, sent).status == 0x0121
+
+
+def test_what_may_not_be_set_is_left_alone(scanner, entry, caplog):
+    """A patient name in an N-SET is not taken, the rest is, and the log names the attribute without its value."""
+    exam = scanner.start(entry)
+    sent = Dataset()
+    sent.PatientName, sent.Modality, sent.CommentsOnThePerformedProcedureStep = "Somebody^Else", "MR", "moved"
+    scanner.set(exam.uid, sent)
+    kept = PerformedProcedureStep.objects.get().attributes
+    assert kept["00100010"]["Value"] == [{"Alphabetic": "Hopper^Grace"}]
+    assert kept["00400280"]["Value"] == ["moved"]
+    assert "PatientName" in caplog.text and "Somebody" not in caplog.text
+
+
+def test_ten_thousand_references(scanner, entry):
+    """A study of ten thousand images ends in one N-SET."""
+    exam = scanner.start(entry)
+    image = Dataset()
+    image.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    for number in range(10_000):
+        copy = Dataset()
+        copy.SOPClassUID, copy.SOPInstanceUID = image.SOPClassUID, f"1.2.3.{number}"
+        exam.images.append(copy)
+    scanner.complete(exam)
+    assert PerformedProcedureStep.objects.get().expected.count() == 10_000
+
+
+def test_a_reported_name_in_latin_1(scanner, entry):
+    """The character set of the MPPS is honoured."""
+    sent = attributes(entry)
+    sent.SpecificCharacterSet, sent.PatientName = "ISO_IR 100", "Müller^Jürgen"
+    scanner.create("1.2.3", sent)
+    assert PerformedProcedureStep.objects.get().patient_name == "Müller^Jürgen"
+
+
+def test_rules_name_real_attributes():
+    """Every keyword of the tables is in the dictionary."""
+    names = {*mpps_rules.CREATE_TYPE_1, *mpps_rules.FINAL_TYPE_1, *mpps_rules.NOT_SETTABLE, *mpps_rules.ITEM_TYPE_1}
+    for keyword in names:
+        assert tag_for_keyword(keyword), keyword
+    with pytest.raises(Failure):
+        mpps_rules.check_instance_uid("")

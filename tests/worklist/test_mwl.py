@@ -1,0 +1,117 @@
+"""C-FIND over real sockets: statuses, cancel, how many queries it takes."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from pydicom.dataset import Dataset
+from pynetdicom import AE
+
+from ris.models import ScheduledProcedureStep, Station
+from tests import making
+from tests.worklist.test_encoding import encoded
+from tests.worklist.test_matching import query
+from worklist import mwl
+from worklist.dimse import MODALITY_WORKLIST, Request
+from worklist.emulator import Refused
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def statuses(scanner, identifier: Dataset, cancel: bool = False) -> list[int]:
+    caller = AE(ae_title=scanner.ae_title)
+    caller.add_requested_context(MODALITY_WORKLIST)
+    association = caller.associate(*scanner.worklist_address, ae_title="SUNVIEW")
+    assert association.is_established
+    seen = []
+    for status, _entry in association.send_c_find(identifier, MODALITY_WORKLIST, msg_id=7):
+        if cancel and not seen:
+            association.send_c_cancel(7, query_model=MODALITY_WORKLIST)
+        seen.append(status.Status if status else None)
+    association.release()
+    return seen
+
+
+def copies(count: int) -> None:
+    """Many entries of one exam, made without the services: only their number matters."""
+    step = making.only_step(making.placed())
+    stations = list(step.stations.all())
+    made = ScheduledProcedureStep.objects.bulk_create(
+        ScheduledProcedureStep(
+            requested_procedure=step.requested_procedure,
+            position=number,
+            scheduled_procedure_step_id=f"N{number}",
+            status="SCHEDULED",
+            modality="CT",
+            start=making.NINE,
+        )
+        for number in range(2, count + 1)
+    )
+    link = ScheduledProcedureStep.stations.through
+    link.objects.bulk_create(
+        link(scheduledprocedurestep_id=copy.pk, station_id=station.pk) for copy in made for station in stations
+    )
+
+
+def test_statuses_of_a_query(scanner):
+    """FF00 for each entry and 0000; FF01 when a key is not supported."""
+    making.placed("1")
+    making.placed("2")
+    assert statuses(scanner, query(Modality="CT")) == [0xFF00, 0xFF00, 0x0000]
+    assert statuses(scanner, query(Modality="CT", SmokingStatus="")) == [0xFF01, 0xFF01, 0x0000]
+    assert statuses(scanner, query(Modality="MG")) == [0x0000]
+
+
+def test_a_query_that_cannot_be_matched_gets_a900(scanner):
+    """Bad date, two step items, no key at all."""
+    two = query(Modality="CT")
+    two.ScheduledProcedureStepSequence.append(Dataset())
+    bare = Dataset()
+    bare.SpecificCharacterSet = "ISO_IR 192"
+    for identifier in (query(ScheduledProcedureStepStartDate="20251301"), two, bare):
+        with pytest.raises(Refused) as refused:
+            scanner.query(identifier)
+        assert refused.value.status == 0xA900
+
+
+def test_a_cancelled_query_ends_with_fe00(scanner):
+    """C-CANCEL is seen between answers."""
+    copies(300)
+    seen = statuses(scanner, query(Modality="CT"), cancel=True)
+    assert seen[-1] == 0xFE00
+    assert len(seen) < 300
+
+
+def test_more_than_the_most_rows_end_in_a700(scanner, monkeypatch):
+    """Never a silent cut."""
+    monkeypatch.setattr(mwl, "MOST_ROWS", 3)
+    copies(5)
+    assert statuses(scanner, query(Modality="CT")) == [0xFF00, 0xFF00, 0xFF00, 0xA700]
+
+
+def test_seven_hundred_entries_take_as_few_queries_as_one(db, site):
+    """No query per entry."""
+    copies(700)
+    request = Request(verb="C-FIND", calling_ae_title="CT1", data=encoded(query(Modality="CT"), True))
+    with CaptureQueriesContext(connection) as queries:
+        answers = list(mwl.find(request))
+    assert len(answers) == 700
+    assert len(queries) <= 3
+
+
+def test_names_travel_in_the_stations_character_set(scanner):
+    """A scanner set to Latin-1 asks and is answered in Latin-1."""
+    Station.objects.filter(ae_title="CT1").update(character_set="ISO_IR 100")
+    making.placed("1", patient=making.replace(making.GRACE, patient_name="Müller^Jürgen"))
+    (entry,) = scanner.find(character_set="ISO_IR 100", PatientName="MÜLLER*")
+    assert entry.SpecificCharacterSet == "ISO_IR 100"
+    assert entry.PatientName == "Müller^Jürgen"
+
+
+def test_no_patient_data_is_logged(scanner, caplog):
+    """The log of a query names its keys, the caller and the count, never a value."""
+    caplog.set_level("INFO")
+    making.placed()
+    scanner.find(PatientName="Hopper*", PatientID="P100")
+    line = next(record.getMessage() for record in caplog.records if "worklist query" in record.getMessage())
+    assert "CT1" in line and "1 entries" in line and "PatientName" in line
+    assert "opper" not in caplog.text and "P100" not in caplog.text
