@@ -228,7 +228,8 @@ def _answer(arrival: Arrival, kept: InboundMessage) -> None:
         verdict, kept.outcome = ack.refusal(refused), Outcome.REFUSED
     kept.reason = verdict.sentence
     kept.answer = ack.build(arrival.header, verdict, arrival.codec)
-    kept.order_numbers = "\n".join([*_numbers(arrival), *(order.accession_number for order in effect.orders)])
+    numbers = [*_numbers(arrival), *(order.accession_number for order in effect.orders)]
+    kept.order_numbers = "\n".join(dict.fromkeys(numbers))
     kept.save()
     kept.orders.set(effect.orders)
 

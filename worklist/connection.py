@@ -48,14 +48,17 @@ class Connection(AssociationSocket):
             # We ended it: what the peer still sends is thrown away, and the library closes when nothing is ready.
             self._throw_away()
             return False
+        if self.event_queue.qsize():
+            return False  # first what was read, then more: the library would wait for the rest of what it will refuse
         return bool(self._poll.poll(50 if self._waits_for_request else 0))
 
     def _throw_away(self) -> None:
         assert self.socket is not None
         self.socket.settimeout(0)
         with contextlib.suppress(OSError):
-            while self.socket.recv(LONGEST_PDU):
-                pass
+            for _ in range(100):
+                if not self.socket.recv(LONGEST_PDU):
+                    return
 
     def close(self) -> None:
         """Close as the library does."""
@@ -79,12 +82,20 @@ class Connection(AssociationSocket):
         assert self.socket is not None
         received = bytearray()
         while len(received) < nr_bytes:
-            self.socket.settimeout(max(deadline - time.monotonic(), 0.001))
+            if (left := deadline - time.monotonic()) <= 0:
+                raise TimeoutError("too slow")
+            self.socket.settimeout(left)
             chunk = self.socket.recv(min(nr_bytes - len(received), 65536))
             if not chunk:
                 raise ConnectionResetError("closed by the peer")
             received += chunk
         return received
+
+    def send(self, bytestream: bytes) -> None:
+        """Send all, or end the connection with a peer that takes nothing for PDU_SECONDS."""
+        if self.socket is not None:
+            self.socket.settimeout(PDU_SECONDS)
+        super().send(bytestream)
 
     def _give_up(self) -> None:
         self._shutdown_socket()

@@ -17,11 +17,12 @@ def adt(event: str, *segments: str) -> tuple[str | None, str | None, str | None]
 @pytest.mark.parametrize("event", ["A01", "A02", "A04", "A05", "A08", "A28", "A31"])
 def test_a_patient_is_registered(feed, event):
     """With the visit that PV1 names."""
-    assert adt(event, "EVN|" + event, PID, "PV1||O|RAD^1^^^|||||||||||||||||V1")[0] == "AA"
+    assert adt(event, "EVN|" + event, PID, "PV1||O|RAD^1||||||||||||||||V1^^^HOSP")[0] == "AA"
     patient = Patient.objects.get()
     assert (patient.patient_id, patient.issuer_of_patient_id, patient.patient_name) == ("GRACE1", "ADT", "Sample^Grace")
     assert patient.patient_address == "1 Main St, Dublin" and patient.telephone == "+353 1 234"
-    assert not Visit.objects.exists() or Visit.objects.get().patient_class == "O"
+    visit = Visit.objects.get()
+    assert (visit.admission_id, visit.issuer_of_admission_id, visit.patient_class) == ("V1", "HOSP", "O")
 
 
 def test_an_update_reaches_the_open_orders(feed):

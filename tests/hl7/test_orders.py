@@ -8,7 +8,7 @@ import pytest
 
 from hl7.models import InboundMessage
 from ris import selectors
-from ris.inputs import Actor
+from ris.inputs import Actor, ScheduledStepReference, StepReport
 from ris.models import Order, RequestedProcedure, ScheduledProcedureStep, WorkflowEvent
 from ris.services import performing
 from tests.hl7.conftest import answer_to, message, order, verdict
@@ -26,8 +26,6 @@ def accepted(raw: bytes) -> str:
 
 def start_exam() -> None:
     """The scanner begins the only exam there is."""
-    from ris.inputs import ScheduledStepReference, StepReport
-
     procedure = RequestedProcedure.objects.get()
     reference = ScheduledStepReference(
         study_instance_uid=procedure.study_instance_uid,

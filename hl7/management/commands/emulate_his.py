@@ -40,9 +40,10 @@ class Command(BaseCommand):
     def _send(self, his: His, files: list[Path]) -> None:
         refused = 0
         for file in files:
-            self.stdout.write(f"--> {file}")
+            message = file.read_bytes()
+            self._print("-->", message.decode(errors="replace"))
             try:
-                answer = his.send(file.read_bytes())
+                answer = his.send(message)
             except OSError as error:
                 raise CommandError(f"{file}: {error}") from error
             self._print("<--", answer.text)
@@ -53,7 +54,7 @@ class Command(BaseCommand):
     def _receive(self, his: His, address: tuple[str, int]) -> None:
         def tell(status: Status) -> None:
             self._print("-->", status.text)
-            self.stdout.write(f"<-- AA {status.control_id}")
+            self.stdout.write(f"<-- AA {status.control_id}: ORC-5 {status.order_status} of {status.accession_number}")
 
         his.on_status = tell
         with his.listening(address) as server:

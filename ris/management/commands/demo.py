@@ -66,7 +66,10 @@ class Command(BaseCommand):
         his = self.his_address()
         connection.close()
         self.start("emulate_his", "receive", his)
-        up = self.start("up", stdout=subprocess.PIPE)
+        log = settings.DATA_DIR / "demo.log"
+        self.say("Starting", f"every process; their log is {log}")
+        with log.open("w") as file:
+            up = self.start("up", stdout=subprocess.PIPE, stderr=file)
         self.wait_for_ready(up)
         return passwords
 
@@ -85,7 +88,7 @@ class Command(BaseCommand):
         return f"{destination.host}:{destination.port}"
 
     def start(self, *command: str, **options: Any) -> subprocess.Popen:
-        child = subprocess.Popen([sys.executable, str(MANAGE), *command], text=True, **options)
+        child = subprocess.Popen([sys.executable, "-u", str(MANAGE), *command], text=True, **options)
         self.children.append(child)
         return child
 
@@ -113,18 +116,18 @@ class Command(BaseCommand):
         connection.close()
         self.front_desk(step, passwords["molly"])
         self.say("Technologist", f"finds accession number {accession} on the worklist of XRAY2 and performs the exam")
-        self.run("emulate_modality", "--ae-title", "XRAY2", "perform", accession, "--images", "2")
+        self.run("emulate_modality", "perform", "--ae-title", "XRAY2", "--accession", accession, "--images", "2")
         self.ending(accession)
 
     def hl7(self, name: str, words: dict[str, str]) -> None:
         text = string.Template((SCRIPT / name).read_text(encoding="utf-8")).substitute(words)
-        with tempfile.NamedTemporaryFile("w", suffix=".hl7", encoding="utf-8") as file:
-            file.write(text)
+        with tempfile.NamedTemporaryFile(suffix=".hl7") as file:
+            file.write(text.replace("\n", "\r").encode())
             file.flush()
             self.run("emulate_his", "send", file.name)
 
     def run(self, *command: str) -> None:
-        if subprocess.run([sys.executable, str(MANAGE), *command], check=False).returncode:
+        if subprocess.run([sys.executable, "-u", str(MANAGE), *command], check=False).returncode:
             raise CommandError(f"The story stops: {command[0]} failed")
 
     def front_desk(self, step: ScheduledProcedureStep, password: str) -> None:
@@ -151,7 +154,7 @@ class Command(BaseCommand):
 
     def told(self) -> bool:
         """Whether nothing is left to tell the HIS."""
-        waiting = apps.get_model("hl7", "OutboundMessage").objects.filter(acked_at=None).exists()
+        waiting = apps.get_model("hl7", "OutboundMessage").objects.filter(taken_at=None).exists()
         unpublished = apps.get_model("ris", "WorkflowEvent").objects.filter(published_at=None).exists()
         connection.close()
         return not waiting and not unpublished
