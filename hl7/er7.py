@@ -78,7 +78,8 @@ class Segment:
         return self.part(text, component, subcomponent) if component else self._value(text)
 
     def _value(self, text: str) -> str | None:
-        text = unescape(text, self.separators, self.codec).strip()
+        # NUL is in no repertoire of HL7, and PostgreSQL takes none.
+        text = unescape(text, self.separators, self.codec).replace("\x00", "").strip()
         return None if not text else "" if text == NULL else text
 
 

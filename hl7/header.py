@@ -84,7 +84,7 @@ class Header:
         found = _HEADER.search(raw[:65536])
         if not found:
             return None
-        line = found.group(1)[:8192].decode("latin-1")
+        line = found.group(1)[:8192].decode("latin-1").replace("\x00", "")
         try:
             separators = Separators.of(line)
         except Er7Error:

@@ -230,8 +230,8 @@ def _answer(arrival: Arrival, kept: InboundMessage) -> None:
     kept.answer = ack.build(arrival.header, verdict, arrival.codec)
     numbers = [*_numbers(arrival), *(order.accession_number for order in effect.orders)]
     kept.order_numbers = "\n".join(dict.fromkeys(numbers))
-    kept.save()
-    kept.orders.set(effect.orders)
+    kept.save(update_fields=["outcome", "reason", "answer", "order_numbers"])
+    kept.orders.add(*effect.orders)
 
 
 def _dispatch(arrival: Arrival, reading: Reading) -> Effect:

@@ -225,7 +225,7 @@ def station_obstacles(step: ScheduledProcedureStep, station: Station) -> list[st
     obstacles = worklist_obstacles(step)
     assigned = [other.ae_title for other in step.stations.all()]
     if assigned and station.ae_title not in assigned:
-        obstacles.append(f"the step is for {', '.join(assigned)}")
+        obstacles.append(f"the step is assigned to {', '.join(assigned)}")
     if not station.is_active:
-        obstacles.append(f"station {station.ae_title} is not active")
+        obstacles.append("the station is not active: its association is refused")
     return obstacles

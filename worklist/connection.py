@@ -94,7 +94,8 @@ class Connection(AssociationSocket):
     def send(self, bytestream: bytes) -> None:
         """Send all, or end the connection with a peer that takes nothing for PDU_SECONDS."""
         if self.socket is not None:
-            self.socket.settimeout(PDU_SECONDS)
+            with contextlib.suppress(OSError):  # closed meanwhile: the library notices in its own send
+                self.socket.settimeout(PDU_SECONDS)
         super().send(bytestream)
 
     def _give_up(self) -> None:

@@ -103,8 +103,9 @@ def _candidates(key: OrderKey) -> QuerySet[Order]:
         if by_placer.exists() or not filler:
             return by_placer
     if filler:
-        number = Q(filler_order_number=filler.value)
-        return Order.objects.filter(number & Q(filler_issuer__in=[filler.issuer or key.sender, ""]))
+        number = Q(filler_order_number=filler.value, filler_issuer__in=[filler.issuer or key.sender, ""])
+        ours = Q(filler_order_number="", accession_number=filler.value)  # what we tell as filler number when none came
+        return Order.objects.filter(number | ours)
     if key.accession_number:
         return Order.objects.filter(accession_number=key.accession_number)
     return Order.objects.none()

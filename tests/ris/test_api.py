@@ -177,7 +177,7 @@ def test_worklist(api, step, desk):
     answers = {answer["station"]: answer for answer in api.get(address).json()}
     assert set(answers) == {"XRAY1", "XRAY2", "CT1", "CT2", "MR1", "US1", "MG1"}
     assert answers["CT1"]["on_worklist"] is True
-    assert answers["CT2"]["steps"][0]["obstacles"] == ["the step is for CT1"]
+    assert answers["CT2"]["steps"][0]["obstacles"] == ["the step is assigned to CT1"]
     scheduling.hold(step.pk, desk)
     answers = {answer["station"]: answer for answer in api.get(address).json()}
     assert answers["CT1"]["on_worklist"] is False

@@ -178,6 +178,15 @@ def test_cancel_by_filler_number():
     assert ScheduledProcedureStep.objects.get().status == "CANCELED"
 
 
+def test_cancel_by_the_number_we_gave():
+    """The HIS was told the accession number as filler number: it may name the order by that."""
+    order = making.placed()
+    orders.cancel(
+        OrderKey(sender="HIS|SUNVIEW", filler_order_number=Identifier(order.accession_number, "SUNVIEW")), HIS
+    )
+    assert ScheduledProcedureStep.objects.get().status == "CANCELED"
+
+
 def test_cancel_of_an_unknown_order():
     """CA for an order that is not here names the number."""
     with pytest.raises(errors.UnknownOrder, match="0815"):

@@ -82,20 +82,16 @@ def test_compressed_images_are_not_touched(scanner, exam):
     assert Instance.objects.get().transfer_syntax_uid == JPEGBaseline8Bit
 
 
-@pytest.mark.parametrize("uid", ["../../etc/passwd", "1.2.03", "abc"])
-def test_an_instance_uid_that_is_none(scanner, exam, uid):
-    """0117H and no file."""
-    sent = image(exam, 1)
-    sent.SOPInstanceUID = uid
-    assert refused(scanner, sent) == 0x0117
-
-
-@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
-def test_without_study_or_series(scanner, exam, keyword):
-    """A900H."""
-    sent = image(exam, 1)
-    setattr(sent, keyword, "")
-    assert refused(scanner, sent) == 0xA900
+def test_uids_that_are_none(scanner, exam):
+    """0117H for the instance's, A900H for study and series, and no file."""
+    for uid in ("../../etc/passwd", "1.2.03", "abc"):
+        sent = image(exam, 1)
+        sent.SOPInstanceUID = uid
+        assert refused(scanner, sent) == 0x0117, uid
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):
+        sent = image(exam, 1)
+        setattr(sent, keyword, "")
+        assert refused(scanner, sent) == 0xA900, keyword
 
 
 def request_for(sent: Dataset, **parts) -> Request:

@@ -1,0 +1,84 @@
+"""The commands: two processes that end cleanly, a scanner to play with, an explanation."""
+
+import os
+import signal
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from ris.models import RequestedProcedure, ScheduledProcedureStep, Station
+from ris.services import scheduling
+from tests import making
+from tests.postgres import free_port
+from tests.waiting import wait_until
+from worklist import door
+
+MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def told(*arguments: str, **options) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("command", "variable"), [("worklist_scp", "SUNVIEW_DICOM"), ("store_scp", "SUNVIEW_STORE")])
+def test_a_process_serves_and_ends_on_sigterm(site, command, variable):
+    """The real command answers C-ECHO and ends with exit status 0 within seconds of SIGTERM."""
+    port = free_port()
+    name = connection.settings_dict["NAME"]
+    server = os.environ.get("DATABASE_URL", "").rpartition("/")[0]
+    url = f"sqlite:///{name}" if connection.vendor == "sqlite" else f"{server}/{name}"
+    env = {**os.environ, variable: f"127.0.0.1:{port}", "DATABASE_URL": url}
+    process = subprocess.Popen([sys.executable, str(MANAGE), command], env=env, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: door.probe(("127.0.0.1", port)), seconds=30)
+        process.send_signal(signal.SIGTERM)
+        _out, log = process.communicate(timeout=15)
+    finally:
+        process.kill()
+    assert process.returncode == 0, log
+    assert "Traceback" not in log
+
+
+def test_the_emulator_performs_an_exam(scanner):
+    """``emulate_modality perform`` goes from worklist to images complete and says each step."""
+    order = making.placed()
+    ports = {"port": scanner.worklist_address[1], "store_port": scanner.store_address[1]}
+    assert told("emulate_modality", "echo", "--ae-title=CT1", **ports).count("0000H") == 2
+    assert f"{order.accession_number} CT 20261123" in told("emulate_modality", "find", "--ae-title=CT1", **ports)
+    perform = ("emulate_modality", "perform", "--ae-title=CT1", "--accession", order.accession_number)
+    assert "DISCONTINUED -> 0000H" in told(*perform, "--discontinue", **ports)
+    output = told(*perform, "--images=3", **ports)
+    for said in ("1 entries", "N-CREATE IN PROGRESS -> 0000H", "3 images -> 0000H", "N-SET COMPLETED -> 0000H"):
+        assert said in output
+    assert "Hopper" not in output
+    assert RequestedProcedure.objects.get().status == "IMAGES COMPLETE"
+    with pytest.raises(CommandError, match="0 entries"):
+        told(*perform, **ports)
+    with pytest.raises(CommandError, match="accepts no association"):
+        told("emulate_modality", "echo", "--ae-title=NOBODY", **ports)
+
+
+def test_explain_says_what_keeps_an_exam_off(site, desk):
+    """On it, held, assigned elsewhere, station off, started: a sentence each."""
+    order = making.placed("1", making.step_request(station_ae_titles=("CT1",)))
+    explain = ("explain_worklist", "--accession", order.accession_number)
+    assert "CT1: on its worklist" in told(*explain)
+    assert "CT2: the step is assigned to CT1" in told(*explain, "--station=CT2")
+    step = ScheduledProcedureStep.objects.get()
+    scheduling.hold(step.pk, desk)
+    assert "CT1: the step is on hold" in told(*explain, "--station=CT1")
+    scheduling.release(step.pk, desk)
+    Station.objects.filter(ae_title="CT1").update(is_active=False)
+    assert "not active" in told(*explain, "--station=CT1")
+    with pytest.raises(CommandError, match="No order"):
+        told("explain_worklist", "--accession=NONE")
+    with pytest.raises(CommandError, match="No station"):
+        told(*explain, "--station=NONE")
