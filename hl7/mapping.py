@@ -96,6 +96,11 @@ class Reading:
         if sentence not in self.warnings:
             self.warnings.append(sentence)
 
+    def warn_first(self, sentence: str) -> None:
+        """A warning of more weight than those before it: MSA-3 may have no room for all."""
+        if sentence not in self.warnings:
+            self.warnings.insert(0, sentence)
+
     def find(self, scope: Readable, attribute: str) -> Any:
         """The first usable value of an attribute: None if nothing is said, "" if only the explicit null is."""
         said = None

@@ -127,8 +127,7 @@ def _order_request(request: _Request) -> OrderRequest:
 
 
 def _tell_obstacles(order: Order, reading: Reading) -> None:
-    """Say in the AA what keeps the order's exams off every worklist."""
-    steps = selectors.steps().filter(requested_procedure__order=order)
-    for step in steps:
-        for sentence in selectors.worklist_obstacles(step):
-            reading.warn(f"Accession number {order.accession_number} is on no worklist: {sentence}")
+    """Say in the AA, before anything else, what keeps the order's exams off every worklist."""
+    for step in selectors.steps().filter(requested_procedure__order=order):
+        for obstacle in selectors.worklist_obstacles(step):
+            reading.warn_first(f"Accession {order.accession_number} is on no worklist: {obstacle}")

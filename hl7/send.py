@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from hl7apy.exceptions import HL7apyException
 
@@ -43,17 +43,20 @@ class Refused(Exception):
     """The destination answered, but not that it took this message."""
 
 
-@transaction.atomic
 def publish() -> int:
-    """Turn the next unpublished events into a message for each active destination; the number of events.
+    """Turn the next unpublished events into a message for each active destination; the number of events."""
+    unpublished = WorkflowEvent.objects.filter(published_at__isnull=True)
+    return _publish(unpublished) if unpublished.exists() else 0
 
-    The destinations' rows are the lock: of several publishers one works, the next finds those events published.
-    """
+
+@transaction.atomic
+def _publish(unpublished: QuerySet[WorkflowEvent]) -> int:
+    """The destinations' rows are the lock: of several publishers one works, the next finds those events published."""
     destinations = list(Destination.objects.select_for_update().order_by("pk"))
     events = list(
-        WorkflowEvent.objects.filter(published_at__isnull=True)
-        .order_by("id")
-        .select_related("requested_procedure__order__patient", "requested_procedure__order__visit", "step")[:BATCH]
+        unpublished.order_by("id").select_related(
+            "requested_procedure__order__patient", "requested_procedure__order__visit", "step"
+        )[:BATCH]
     )
     for event in events:
         status = order_status(event)
@@ -90,21 +93,20 @@ class Sender:
         """Send until ``stop``. A database that is away is waited for."""
         try:
             while not stop.is_set():
-                if not self._step():
-                    stop.wait(self.policy.poll)
+                stop.wait(self._step())
         finally:
             self._hang_up()
             self._release()
             connection.close()
 
-    def _step(self) -> bool:
-        """Send what is due; whether there may be more at once."""
+    def _step(self) -> float:
+        """Send what is due; the seconds to wait before the next."""
         try:
-            return self.send_next()
+            return 0 if self.send_next() else self.policy.poll
         except DatabaseError as error:
             logger.error("HL7 out: destination %s waits for the database: %s", self.pk, type(error).__name__)
             connection.close()
-            return False
+            return self.policy.first_retry
 
     def send_next(self) -> bool:
         """Offer the oldest waiting message if it is due; whether it was settled."""
@@ -140,6 +142,7 @@ class Sender:
             self._hang_up()
             return self._retry(message, f"{type(error).__name__}: {error}")
         except Refused as refused:
+            self._hang_up()  # an answer that came too late must not be taken for the next message's
             message.refusals += 1
             if message.refusals < self.policy.refusals:
                 return self._retry(message, str(refused))
@@ -198,8 +201,7 @@ class Outbox:
     def run(self) -> None:
         try:
             while not self.stop.is_set():
-                if not self._step():
-                    self.stop.wait(self.policy.poll)
+                self.stop.wait(self._step())
         finally:
             for thread in self._threads.values():
                 thread.join(self.policy.answer)
@@ -209,14 +211,15 @@ class Outbox:
         """Whether every sender is alive."""
         return all(thread.is_alive() for thread in self._threads.values())
 
-    def _step(self) -> bool:
+    def _step(self) -> float:
+        """Publish what is there; the seconds to wait before the next."""
         try:
             self._start_senders()
-            return publish() == BATCH
+            return 0 if publish() == BATCH else self.policy.poll
         except DatabaseError as error:
             logger.error("HL7 out: publishing waits for the database: %s", type(error).__name__)
             connection.close()
-            return False
+            return self.policy.first_retry
 
     def _start_senders(self) -> None:
         """One for each active destination, also for one that is added while we run."""

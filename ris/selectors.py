@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Case, Count, OuterRef, Prefetch, Q, QuerySet, Subquery, When
+from django.db.models import Case, Count, Exists, OuterRef, Prefetch, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
 from ris.errors import UnknownPerformedStep
@@ -50,35 +50,34 @@ def worklist_steps(statuses: Collection[StepStatus] = PENDING) -> QuerySet[Sched
 
     A scanner that asks for other ``statuses`` by Scheduled Procedure Step Status (0040,0020) gets those.
     """
-    return steps().filter(status__in=statuses, on_hold=False, stations__isnull=False).distinct()
+    # EXISTS, not a join: DISTINCT over a join sorts every column of every row.
+    assigned = ScheduledProcedureStep.stations.through.objects.filter(scheduledprocedurestep=OuterRef("pk"))
+    return steps().filter(Exists(assigned), status__in=statuses, on_hold=False)
 
 
 def worklist_obstacles(step: ScheduledProcedureStep) -> list[str]:
     """Why this step is on no worklist, a sentence each; empty when it is on one."""
-    status, stations = StepStatus(step.status), list(step.stations.all())
-    return [sentence for holds, sentence in _obstacles(step, status, stations) if holds]
-
-
-def _obstacles(
-    step: ScheduledProcedureStep, status: StepStatus, stations: list[Station]
-) -> tuple[tuple[bool, str], ...]:
-    new = status is StepStatus.NEW
-    performs = Station.objects.filter(is_active=True, modality=step.modality)
-    return (
-        (
-            new and not (step.start or step.requested_start),
-            "no start time was given: to be scheduled at the front desk",
-        ),
-        (new and not step.modality, "no modality was given and the procedure code is not in the catalogue"),
-        (
-            new and bool(step.modality) and not stations and not performs.exists(),
-            f"no active station performs modality {step.modality}",
-        ),
+    status = StepStatus(step.status)
+    if status is StepStatus.NEW:
+        return _missing(step) or ["the step waits to be booked at the front desk"]
+    reasons = (
         (status is StepStatus.STARTED, "the exam has started"),
         (status in OVER, f"the step is {status}"),
         (step.on_hold, "the step is on hold"),
-        (status in PENDING and not stations, "no station is assigned"),
+        (status in PENDING and not step.stations.all(), "no station is assigned"),
     )
+    return [sentence for holds, sentence in reasons if holds]
+
+
+def _missing(step: ScheduledProcedureStep) -> list[str]:
+    """What a step that was never scheduled lacks."""
+    performs = Station.objects.filter(is_active=True, modality=step.modality)
+    reasons = (
+        (not step.requested_start, "no start time was given: to be scheduled at the front desk"),
+        (not step.modality, "no modality was given and the procedure code is not in the catalogue"),
+        (bool(step.modality) and not performs.exists(), f"no active station performs modality {step.modality}"),
+    )
+    return [sentence for holds, sentence in reasons if holds]
 
 
 def active_stations() -> QuerySet[Station]:
@@ -164,11 +163,6 @@ def to_reconcile() -> tuple[QuerySet[PerformedProcedureStep], QuerySet[Study]]:
         PerformedProcedureStep.objects.exclude(mismatch="").order_by("-created_at"),
         Study.objects.exclude(mismatch="").order_by("-last_instance_at"),
     )
-
-
-def last_event_id() -> int:
-    """A token that changes whenever anything changed state."""
-    return WorkflowEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 def board_version() -> str:

@@ -24,6 +24,7 @@ class Match(Enum):
     NONE = "none"
     SINGLE = "single value"
     TEXT = "single value and wildcard"
+    NUMBER = "single value and wildcard; a single value names few rows by an index"
     NAME = "single value and wildcard, case and accents folded"
     PERSON = "single value and wildcard, case folded"
     DATE = "single value and range"
@@ -142,7 +143,7 @@ _PATIENT = "requested_procedure.order.patient."
 
 #: The attributes inside the Scheduled Procedure Step Sequence (0040,0100).
 STEP_KEYS: tuple[Key, ...] = (
-    Key("ScheduledStationAETitle", "1", _stations, Match.STATION, "stations__ae_title"),
+    Key("ScheduledStationAETitle", "1", _stations, Match.STATION),
     Key("ScheduledProcedureStepStartDate", "1", _start_date, Match.WINDOW, "start"),
     Key("ScheduledProcedureStepStartTime", "1", _start_time, Match.WINDOW, "start"),
     Key("Modality", "1", _modality, Match.SINGLE, "modality"),
@@ -153,13 +154,13 @@ STEP_KEYS: tuple[Key, ...] = (
     Key("ScheduledProcedureStepLocation", "2", "location|room.location|room.name"),
     Key("PreMedication", "2C", "pre_medication"),
     Key("RequestedContrastAgent", "2C", "contrast_agent"),
-    Key("ScheduledProcedureStepID", "1", "scheduled_procedure_step_id", Match.TEXT),
+    Key("ScheduledProcedureStepID", "1", "scheduled_procedure_step_id", Match.NUMBER),
     Key("ScheduledProcedureStepStatus", "3", "status", Match.STATUS),
 )
 
 #: The attributes beside it.
 KEYS: tuple[Key, ...] = (
-    Key("RequestedProcedureID", "1", _PROCEDURE + "requested_procedure_id", Match.TEXT),
+    Key("RequestedProcedureID", "1", _PROCEDURE + "requested_procedure_id", Match.NUMBER),
     Key("RequestedProcedureDescription", "1C", _title),
     Key("RequestedProcedureCodeSequence", "1C", _procedure_code),
     Key("StudyInstanceUID", "1", _PROCEDURE + "study_instance_uid", Match.UID),
@@ -168,10 +169,10 @@ KEYS: tuple[Key, ...] = (
     Key("ReasonForTheRequestedProcedure", "3", _PROCEDURE + "reason"),
     Key("RequestedProcedureComments", "3", _PROCEDURE + "comments"),
     Key("PatientTransportArrangements", "2", _ORDER + "transport_arrangements"),
-    Key("AccessionNumber", "2", _ORDER + "accession_number", Match.TEXT),
+    Key("AccessionNumber", "2", _ORDER + "accession_number", Match.NUMBER),
     Key("IssuerOfAccessionNumberSequence", "3", _issuer(_ORDER + "accession_issuer")),
     Key("PlacerOrderNumberImagingServiceRequest", "3", _ORDER + "placer_order_number", Match.TEXT),
-    Key("FillerOrderNumberImagingServiceRequest", "3", _ORDER + "filler_order_number", Match.TEXT),
+    Key("FillerOrderNumberImagingServiceRequest", "3", _ORDER + "filler_order_number", Match.NUMBER),
     Key("RequestingPhysician", "2", _ORDER + "requesting_physician", Match.PERSON),
     Key(
         "ReferringPhysicianName",
@@ -184,7 +185,7 @@ KEYS: tuple[Key, ...] = (
     Key("CurrentPatientLocation", "2", f"{_ORDER}current_patient_location|{_VISIT}current_patient_location"),
     Key("ReferencedPatientSequence", "2", _nothing),
     Key("PatientName", "1", _PATIENT + "patient_name", Match.NAME, "requested_procedure__order__patient__name_key"),
-    Key("PatientID", "1", _PATIENT + "patient_id", Match.TEXT),
+    Key("PatientID", "1", _PATIENT + "patient_id", Match.NUMBER),
     Key("IssuerOfPatientID", "3", _PATIENT + "issuer_of_patient_id", Match.TEXT),
     Key("PatientBirthDate", "2", _PATIENT + "patient_birth_date", Match.DATE),
     Key("PatientSex", "2", _PATIENT + "patient_sex", Match.SINGLE),

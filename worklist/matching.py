@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from django.db.models import CharField, Lookup, Q, TextField
+from django.db.models import CharField, Exists, Lookup, OuterRef, Q, QuerySet, TextField
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from ris.models import ScheduledProcedureStep, name_key
+from ris.selectors import worklist_steps
 from ris.states import PENDING, StepStatus
 from worklist import clock
 from worklist.keys import ABOUT_THE_IDENTIFIER, BY_KEYWORD, STEP_BY_KEYWORD, STEP_SEQUENCE, Key, Match
@@ -17,13 +18,26 @@ from worklist.status import DOES_NOT_MATCH_SOP_CLASS, Failure
 
 @dataclass
 class Criteria:
-    """What an identifier asks for. ``rows`` narrows the query by indexes, ``window`` decides about the start exactly,
-    ``statuses`` are the step's; ``unsupported`` names keys that could only be taken as return keys (FF01)."""
+    """What an identifier asks for. ``rows`` narrows the query, ``window`` decides about the start exactly,
+    ``statuses`` are the step's; ``unsupported`` names keys that could only be taken as return keys (FF01).
+
+    ``named`` are the keys whose value names few rows: they are looked up first, by their own index, for a database
+    without statistics would rather walk through all that is pending.
+    """
 
     rows: Q = field(default_factory=Q)
+    named: Q = field(default_factory=Q)
     window: clock.Window = field(default_factory=clock.Window)
     statuses: frozenset[StepStatus] = PENDING
     unsupported: list[str] = field(default_factory=list)
+
+    def steps(self) -> QuerySet[ScheduledProcedureStep]:
+        """The worklist's steps that match, but for the exact start; in the order of their start."""
+        found = worklist_steps(self.statuses).filter(self.rows)
+        if self.named:
+            keys = ScheduledProcedureStep.objects.filter(self.named).order_by().values_list("pk", flat=True)
+            found = found.filter(pk__in=list(keys))
+        return found.order_by("start", "pk")
 
     def covers(self, step: ScheduledProcedureStep) -> bool:
         return step.start is not None and self.window.covers(step.start)
@@ -69,8 +83,21 @@ def _match(key: Key, values: list[str], found: Criteria) -> None:
         found.unsupported.append(key.keyword)
     elif key.match is Match.STATUS:
         found.statuses = frozenset(status for status in PENDING | {StepStatus.STARTED} if status in values)
+    elif key.match is Match.STATION:
+        found.rows &= _stations(values)
     elif key.match is not Match.WINDOW:
-        found.rows &= Q(*(_any_of(key, column, values) for column in key.columns()), _connector=Q.OR)
+        asked = Q(*(_any_of(key, column, values) for column in key.columns()), _connector=Q.OR)
+        if key.match is Match.UID or (key.match is Match.NUMBER and not any(map(_is_wild, values))):
+            found.named &= asked
+        else:
+            found.rows &= asked
+
+
+def _stations(ae_titles: list[str]) -> Q:
+    if "*" in ae_titles:
+        return Q()
+    link = ScheduledProcedureStep.stations.through.objects
+    return Q(Exists(link.filter(scheduledprocedurestep=OuterRef("pk"), station__ae_title__in=ae_titles)))
 
 
 def _any_of(key: Key, column: str, values: list[str]) -> Q:
@@ -88,15 +115,18 @@ def _one(key: Key, column: str, value: str) -> Q:
             return Q(*(_text(column, pattern) for pattern in _name_patterns(name_key(value))), _connector=Q.OR)
         case Match.PERSON:
             return Q(**{f"{column}__wildcard_folded": value})
-        case Match.TEXT:
+        case Match.TEXT | Match.NUMBER:
             return _text(column, value)
         case _:
             return Q(**{column: value})
 
 
 def _text(column: str, pattern: str) -> Q:
-    wild = "*" in pattern or "?" in pattern
-    return Q(**{f"{column}__wildcard" if wild else column: pattern})
+    return Q(**{f"{column}__wildcard" if _is_wild(pattern) else column: pattern})
+
+
+def _is_wild(pattern: str) -> bool:
+    return "*" in pattern or "?" in pattern
 
 
 def _name_patterns(name: str) -> Iterator[str]:

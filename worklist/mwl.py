@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from pydicom.dataset import Dataset
 
 from ris.models import ScheduledProcedureStep
-from ris.selectors import worklist_steps
 from worklist import encoding, matching, mwl_dataset
 from worklist.dimse import CANCEL, PENDING, PENDING_UNSUPPORTED, Answer, Request
 from worklist.status import OUT_OF_RESOURCES
@@ -23,8 +22,7 @@ def find(request: Request) -> Iterable[Answer]:
     began = time.monotonic()
     identifier = encoding.decode(request.data, request.implicit_vr, request.character_set)
     criteria = matching.criteria(identifier)
-    found = worklist_steps(criteria.statuses).filter(criteria.rows).order_by("start", "pk")[: MOST_ROWS + 1]
-    steps = [step for step in found if criteria.covers(step)]
+    steps = [step for step in criteria.steps()[: MOST_ROWS + 1] if criteria.covers(step)]
     logger.info(
         "worklist query of %s: %d entries in %.0f ms, keys %s",
         request.calling_ae_title,

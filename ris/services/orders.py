@@ -91,8 +91,9 @@ def find(key: OrderKey) -> Order:
     """The order that the key's numbers name, not locked; UnknownOrder if none or several do."""
     found = list(_candidates(key)[:2])
     if len(found) != 1:
-        numbers = [str(n) for n in (key.placer_order_number.value, key.filler_order_number.value) if n]
-        raise UnknownOrder(f"No single order has the number {' or '.join(numbers) or key.accession_number}")
+        numbers = (key.placer_order_number.value, key.filler_order_number.value, key.accession_number)
+        named = dict.fromkeys(number for number in numbers if number)
+        raise UnknownOrder(f"No single order has the number {' or '.join(named)}")
     return found[0]
 
 

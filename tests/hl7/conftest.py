@@ -68,7 +68,7 @@ def feed(site) -> Feed:
     """The feed that takes every sender from loopback."""
     Feed.objects.all().delete()
     Destination.objects.all().delete()
-    call_command("loaddata", "sunview_hl7", verbosity=0)
+    call_command("loaddata", "sunview", verbosity=0)
     Destination.objects.all().delete()
     return Feed.objects.get()
 

@@ -410,7 +410,7 @@ def test_sex(field, sex):
 
 def test_control_characters_do_not_get_through():
     r"""``\X00\`` and ``\X0D\`` in a name: PostgreSQL takes no NUL, a worklist no line end."""
-    assert identity("PID|||1||Sam\\X00\\ple\\X0D\\^Grace").patient_name == "Sam ple^Grace"
+    assert identity("PID|||1||Sam\\X00\\ple\\X0D\\Ann^Grace").patient_name == "Sample Ann^Grace"
 
 
 def test_every_attribute_of_the_preset_is_looked_up():

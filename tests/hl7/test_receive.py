@@ -122,6 +122,14 @@ def test_what_cannot_be_answered_is_kept(feed, event):
     assert kept.outcome == Outcome.UNREADABLE and bytes(kept.raw) == event.payload and kept.reason
 
 
+def test_nul_in_a_field_reaches_no_column(feed):
+    """PostgreSQL takes none: such a message is read without them, not refused for a fault of ours."""
+    raw = order("N\x00W", placer="P\x001", obr="X\x00^Y\\X00\\", control_id="N\x001")
+    assert answer_to(raw).value("MSA-1") == "AA"
+    assert Order.objects.get().placer_order_number == "P1"
+    assert answer_to(order("K\x00", control_id="N2")).value("MSA-1") == "AE"
+
+
 def test_an_unknown_sender_is_rejected(feed):
     """No feed takes it: AR 103, kept without a feed."""
     Feed.objects.update(sending_application="HIS*")

@@ -10,6 +10,8 @@ from hl7apy.exceptions import HL7apyException
 
 from hl7 import ack, send
 from hl7.emulator import His, Status
+from hl7.framing import END, START, Frame
+from hl7.header import Header
 from hl7.mllp import Server
 from hl7.models import Destination, OutboundMessage
 from hl7.send import Outbox, Policy, Sender, publish
@@ -113,6 +115,24 @@ def test_an_answer_to_something_else_is_no_acknowledgment(feed, answer):
         with sending():
             wait_until(lambda: OutboundMessage.objects.filter(state=State.FAILED).exists())
     assert OutboundMessage.objects.get().refusals == QUICK.refusals
+
+
+def test_an_answer_too_many_is_not_taken_for_the_next_message(feed):
+    """A HIS that acknowledges everything twice: each message is still taken, none is parked."""
+
+    def twice(event: Frame, peer: str) -> bytes:
+        found = Header.find(event.payload)
+        assert found is not None
+        answer = ack.build(found, ack.accepted(), "utf-8")
+        return answer + END + START + answer
+
+    with Server(("127.0.0.1", 0), twice).in_thread() as server:
+        destination(server.address)
+        for number in range(3):
+            answer_to(order(placer=f"P{number}"))
+        with sending():
+            wait_until(lambda: taken() == 3)
+    assert not OutboundMessage.objects.filter(state=State.FAILED).exists()
 
 
 def test_a_destination_that_is_away_holds_up_nobody_else(feed):

@@ -8,7 +8,7 @@ import pytest
 from ris import errors, selectors
 from ris.identifiers import is_uid
 from ris.inputs import Code, Identifier, OrderKey, ProcedureRequest, StepRequest
-from ris.models import Order, Patient, RequestedProcedure, ScheduledProcedureStep, WorkflowEvent
+from ris.models import Order, Patient, RequestedProcedure, ScheduledProcedureStep, Station, WorkflowEvent
 from ris.services import orders, scheduling
 from tests import making
 from tests.making import HIS, NINE
@@ -99,6 +99,13 @@ def test_no_station_can_do_it(modality, words):
     step = making.only_step(making.placed(procedures=(wanted,)))
     assert (step.status, step.requested_start) == ("NEW", NINE)
     assert any(words in sentence for sentence in selectors.worklist_obstacles(step))
+
+
+def test_a_station_that_came_later():
+    """A step nobody could do stays to be booked when a station comes, and says so."""
+    step = making.only_step(making.placed("4711", making.step_request(modality="PT")))
+    Station.objects.create(ae_title="PT1", modality="PT")
+    assert selectors.worklist_obstacles(step) == ["the step waits to be booked at the front desk"]
 
 
 def test_named_station():

@@ -35,8 +35,8 @@ def query(**given_keys) -> Dataset:
 def found(**given_keys) -> list[str]:
     """The placer order numbers of the steps that a query matches."""
     criteria = matching.criteria(query(**given_keys))
-    steps = selectors.worklist_steps(criteria.statuses).filter(criteria.rows)
-    return sorted(step.requested_procedure.order.placer_order_number for step in steps if criteria.covers(step))
+    steps = [step for step in criteria.steps() if criteria.covers(step)]
+    return sorted(step.requested_procedure.order.placer_order_number for step in steps)
 
 
 def patient(number: str, name: str) -> dict:
