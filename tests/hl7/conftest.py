@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
-from django.core.management import call_command
 
 from hl7.emulator import His
 from hl7.er7 import Message
@@ -66,9 +65,6 @@ def verdict(answer: Message) -> tuple[str | None, str | None, str | None]:
 @pytest.fixture
 def feed(site) -> Feed:
     """The feed that takes every sender from loopback."""
-    Feed.objects.all().delete()
-    Destination.objects.all().delete()
-    call_command("loaddata", "sunview", verbosity=0)
     Destination.objects.all().delete()
     return Feed.objects.get()
 

@@ -41,7 +41,7 @@ def test_the_listener_serves_and_ends_on_sigterm(tmp_path):
     port = free_port()
     own = {"SUNVIEW_DATA_DIR": str(tmp_path), "SUNVIEW_MLLP": f"127.0.0.1:{port}", "DATABASE_URL": ""}
     assert manage("migrate", "-v0", **own).wait(60) == 0
-    assert manage("loaddata", "-v0", "sunview", "sunview_hl7", **own).wait(60) == 0
+    assert manage("loaddata", "-v0", "sunview", **own).wait(60) == 0
     listener = manage("hl7_listener", **own)
     try:
         wait_until(lambda: is_open(port), 30)
