@@ -12,6 +12,8 @@ import time
 from typing import Any
 
 from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
@@ -21,6 +23,8 @@ MOST_CONNECTIONS = 250
 REQUEST_SECONDS, PDU_SECONDS = 5.0, 20.0
 #: Longest A-ASSOCIATE-RQ and longest P-DATA-TF that we announce to take, in bytes.
 LONGEST_REQUEST, LONGEST_PDU = 64 * 1024, 128 * 1024
+#: Longest query or MPPS, and longest image (it is held in memory until it is written), in bytes.
+LONGEST_MESSAGE, LONGEST_IMAGE = 8 * 1024**2, 2 * 1024**3
 
 
 class Connection(AssociationSocket):
@@ -109,11 +113,31 @@ class Connection(AssociationSocket):
             self.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type]
 
 
+class Messages(DIMSEServiceProvider):
+    """Puts messages together from their fragments, up to a length: a peer that never ends one is aborted."""
+
+    def __init__(self, association: Association, longest: int) -> None:
+        super().__init__(association)
+        self._longest, self._received = longest, 0
+
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        self._received += sum(len(fragment) for _context, fragment in primitive.presentation_data_value_list)
+        if self._received > self._longest:
+            self.dul.event_queue.put("Evt19")  # invalid PDU: the state machine sends an A-ABORT
+            return
+        super().receive_primitive(primitive)
+        if self.message is None:  # it was the last fragment
+            self._received = 0
+
+
 class Receiver(RequestHandler):
-    """Makes an association with our ``Connection`` in place of the library's socket."""
+    """Makes an association with our ``Connection`` and ``Messages`` in place of the library's."""
+
+    server: "Server"
 
     def _create_association(self) -> Association:
         association = super()._create_association()
+        association.dimse = Messages(association, self.server.longest_message)
         association.dul.event_queue.get_nowait()  # "connected", which the new socket says again
         association.dul.socket = Connection(association, self.request)
         return association
@@ -123,6 +147,8 @@ class Server(ThreadedAssociationServer):
     """Listens, and closes what is over the limit before a thread is made for it."""
 
     request_queue_size = 128
+    #: Longest DIMSE message in bytes.
+    longest_message = LONGEST_MESSAGE
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         return len(self.active_associations) < MOST_CONNECTIONS

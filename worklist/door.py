@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import Error as DatabaseUnavailable
@@ -17,6 +17,7 @@ from pynetdicom.association import Association
 from ris.selectors import active_stations
 from worklist import handling
 from worklist.connection import (
+    LONGEST_MESSAGE,
     LONGEST_PDU,
     MOST_CONNECTIONS,
     PDU_SECONDS,
@@ -53,6 +54,7 @@ class Door:
         contexts: Mapping[str, list[str]],
         handlers: Mapping[str, handling.Handler],
         query: handling.QueryHandler | None = None,
+        longest_message: int = LONGEST_MESSAGE,
     ) -> None:
         self._handlers, self._query = handlers, query
         self._stations = Stations()
@@ -63,13 +65,15 @@ class Door:
         self._ae.dimse_timeout, self._ae.network_timeout = PDU_SECONDS, IDLE_SECONDS
         for abstract_syntax, transfer_syntaxes in contexts.items():
             self._ae.add_supported_context(abstract_syntax, transfer_syntaxes)
-        self._server = self._ae.make_server(
+        server = self._ae.make_server(
             address,
             contexts=Contexts(self._ae.supported_contexts),
             evt_handlers=self._bindings(),
             server_class=Server,
             request_handler=Receiver,
         )
+        self._server = cast(Server, server)
+        self._server.longest_message = longest_message
         self._ae._servers.append(self._server)  # what shutdown() takes it out of
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
 
@@ -104,7 +108,7 @@ class Door:
         """Reject who may not call. Runs before negotiation; an exception here would let everybody in."""
         association = event.assoc
         try:
-            refusal = self._refusal(association.requestor.primitive)
+            refusal = self._refusal(association)
         except Exception:  # fail closed, and let the library's thread see what went wrong
             association.acse.send_reject(0x02, 0x03, 0x01)
             association.kill()
@@ -123,13 +127,19 @@ class Door:
             association.acse.send_reject(*_REJECTED_BY_USER, refusal[0])
             association.kill()
 
-    def _refusal(self, asked: Any) -> tuple[int, str] | None:
-        """Diagnostic of an A-ASSOCIATE-RJ (PS3.8 table 9-21) and its words, or None for who may come in."""
+    def _refusal(self, association: Any) -> tuple[int, str] | None:
+        """Diagnostic of an A-ASSOCIATE-RJ (PS3.8 table 9-21) and its words, or None for who may come in.
+
+        Our own AE title may only call from this machine: it is the probe that the process is well.
+        """
+        asked, client = association.requestor.primitive, association.dul.socket.socket
+        calling = asked.calling_ae_title.strip()
         if asked.application_context_name != _APPLICATION_CONTEXT:
             return 0x02, "unknown application context"
         if asked.called_ae_title.strip() != settings.AE_TITLE:
             return 0x07, "called AE title not recognized"
-        if asked.calling_ae_title.strip() not in self._stations.titles():
+        is_probe = calling == settings.AE_TITLE and client.getsockname()[0] == client.getpeername()[0]
+        if not is_probe and calling not in self._stations.titles():
             return 0x03, "calling AE title not recognized"
         return None
 
@@ -177,7 +187,7 @@ class Stations:
         with self._lock:
             if not self._read_at or time.monotonic() > self._read_at + STATIONS_SECONDS:
                 self._read()
-            return {*self._character_sets, settings.AE_TITLE}
+            return set(self._character_sets)
 
     def character_set(self, ae_title: str) -> str:
         return self._character_sets.get(ae_title) or "ISO_IR 192"

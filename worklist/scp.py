@@ -4,6 +4,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 
 from worklist import handling, mpps, mwl, store
+from worklist.connection import LONGEST_IMAGE
 from worklist.dimse import MODALITY_WORKLIST, MPPS, MPPS_RETRIEVE, VERIFICATION
 from worklist.door import Door
 
@@ -25,4 +26,4 @@ def store_door(address: tuple[str, int]) -> Door:
     """C-ECHO and C-STORE of every storage SOP class in every transfer syntax that is kept as it comes."""
     contexts = {str(context.abstract_syntax): PLAIN + COMPRESSED for context in AllStoragePresentationContexts}
     contexts[VERIFICATION] = PLAIN
-    return Door(address, contexts, {"C-ECHO": handling.echo, "C-STORE": store.store})
+    return Door(address, contexts, {"C-ECHO": handling.echo, "C-STORE": store.store}, longest_message=LONGEST_IMAGE)

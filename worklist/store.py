@@ -15,10 +15,11 @@ from pathlib import Path
 
 from django.conf import settings
 from django.utils import timezone
-from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_file_meta_info
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from ris.identifiers import is_uid
@@ -34,17 +35,22 @@ logger = logging.getLogger(__name__)
 
 #: Identifies Sunview as the writer of the file meta information (PS3.10 7.1).
 IMPLEMENTATION_CLASS_UID = "2.25.166722226303396393437466613361397416527"
-_NEEDED = [
-    "SpecificCharacterSet",
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "AccessionNumber",
-    "Modality",
-    "PatientID",
-    "IssuerOfPatientID",
+_NEEDED: list[BaseTag | int] = [
+    Tag(keyword)
+    for keyword in (
+        "SpecificCharacterSet",
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "AccessionNumber",
+        "Modality",
+        "PatientID",
+        "IssuerOfPatientID",
+    )
 ]
+#: The group of pixel data; nothing that is needed comes after it.
+_PIXELS = 0x7FE00000
 
 
 def store(request: Request) -> Answer:
@@ -69,8 +75,13 @@ def _read(request: Request) -> Dataset:
     """The few attributes that are needed, up to the pixels."""
     encoding.check_structure(request.data, request.implicit_vr)
     try:
-        header = BytesIO(_meta(request) + request.data)
-        dataset = dcmread(header, stop_before_pixels=True, specific_tags=_NEEDED)
+        dataset = read_dataset(
+            BytesIO(request.data),
+            request.implicit_vr,
+            is_little_endian=True,
+            stop_when=lambda tag, _vr, _length: tag >= _PIXELS,
+            specific_tags=_NEEDED,
+        )
         dataset.decode()
     except Exception as error:
         raise MalformedDataset(f"an element cannot be decoded ({type(error).__name__})") from error

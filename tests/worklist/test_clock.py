@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worklist import clock
@@ -42,6 +42,7 @@ def reference(dates: str, times: str, moment: datetime) -> bool:
     return in_days and (not times or low <= now <= high)
 
 
+@settings(deadline=None)
 @given(RANGES, DAYS, DAYS, RANGES, TIMES, TIMES, MOMENTS)
 def test_a_window_is_what_the_wall_clock_says(days, day, other_day, clocks, hour, other_hour, moment):
     """Single values, ranges and combined ranges, also where clocks change; the index bounds never cut a match off."""

@@ -153,6 +153,19 @@ def test_a_stalled_pdu_frees_the_association(scanner, worklist_port, monkeypatch
     assert served(scanner)
 
 
+def test_a_message_without_end_is_aborted(scanner, worklist_port):
+    """Fragments that never become a message are taken up to its longest length, then the peer gets an A-ABORT."""
+    peer = connected(worklist_port, request_bytes())
+    head = peer.recv(6, socket.MSG_WAITALL)
+    peer.recv(struct.unpack(">L", head[2:])[0], socket.MSG_WAITALL)
+    fragment = struct.pack(">BBLLBB", 4, 0, 65542, 65538, 1, 1) + bytes(65536)
+    with pytest.raises(OSError):
+        for _ in range(400):
+            peer.sendall(fragment)
+    assert served(scanner)
+    wait_until(lambda: door_threads() == 0)
+
+
 def test_connections_over_the_limit_are_closed(scanner, worklist_port, monkeypatch):
     """The limit counts those that say nothing; below it all are served again."""
     monkeypatch.setattr(door, "MOST_CONNECTIONS", 5)

@@ -4,7 +4,7 @@ import contextlib
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
@@ -62,6 +62,7 @@ def test_no_truncation_gets_in(implicit, undefined):
     assert taken < len(list(sample()))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.booleans())
 def test_garbage_is_refused_and_never_crashes(data, implicit):
     """Any bytes are a data set or MalformedDataset."""
