@@ -33,20 +33,10 @@ class Command(BaseCommand):
         for step in steps:
             self.stdout.write(_headline(step))
             for station in stations:
-                self.stdout.write(f"  {station.ae_title}: {'; '.join(_reasons(step, station)) or 'on its worklist'}")
+                obstacles = "; ".join(selectors.station_obstacles(step, station))
+                self.stdout.write(f"  {station.ae_title}: {obstacles or 'on its worklist'}")
 
 
 def _headline(step: ScheduledProcedureStep) -> str:
     start = f"{to_site(step.start):%Y-%m-%d %H:%M}" if step.start else "no start"
     return f"{step.scheduled_procedure_step_id} {step.modality or 'no modality'} {step.status}, {start}"
-
-
-def _reasons(step: ScheduledProcedureStep, station: Station) -> list[str]:
-    """What keeps the step off this station's worklist; nothing when it is on it."""
-    reasons = selectors.worklist_obstacles(step)
-    titles = [assigned.ae_title for assigned in step.stations.all()]
-    if titles and station.ae_title not in titles:
-        reasons.append(f"the step is assigned to {', '.join(titles)}")
-    if not station.is_active:
-        reasons.append("the station is not active: its association is refused")
-    return reasons
