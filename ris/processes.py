@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two proofs of life.
 BEAT_SECONDS = 5.0
+#: Seconds until a process that was not well is asked again.
+RETRY_SECONDS = 0.5
 #: A process whose last proof of life is older than this many seconds is not well. The worker beats through its queue.
 STALE_SECONDS = {"worker": 75.0}
 STALE_SECONDS_DEFAULT = 20.0
@@ -98,15 +100,20 @@ class ServerCommand(BaseCommand):
 
 
 def beat_until(process: str, is_well: Callable[[], bool], stop: threading.Event) -> None:
-    """Beat every BEAT_SECONDS until ``stop``; a process that is not well, or without its database, does not beat."""
+    """Beat every BEAT_SECONDS until ``stop``; a process that is not well, or without its database, does not beat.
+
+    It is asked again soon, so that a process that has just started is well as soon as its port answers.
+    """
     while not stop.is_set():
+        pause = RETRY_SECONDS
         try:
             if is_well():
                 beat(process)
+                pause = BEAT_SECONDS
         except DatabaseError as error:
             logger.warning("%s has no proof of life: %s", process, type(error).__name__)
         except OSError as error:
             logger.warning("%s has no proof of life: %s", process, error)
         finally:
             connection.close()
-        stop.wait(BEAT_SECONDS)
+        stop.wait(pause)

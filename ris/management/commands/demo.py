@@ -46,12 +46,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.children: list[subprocess.Popen] = []
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        for number in (signal.SIGTERM, signal.SIGINT):  # SIGINT too: a shell starts background jobs with it ignored
+            signal.signal(number, signal.default_int_handler)
         try:
             passwords = self.set_up()
             self.play(passwords)
             if not options["once"]:
                 self.stay(passwords)
+        except KeyboardInterrupt:
+            raise CommandError("Ended before the end of the story") from None
         finally:
             self.end()
 
