@@ -110,7 +110,8 @@ class Connection(AssociationSocket):
     def _free_association(self) -> None:
         """Wake the association's thread if it waits for a request that cannot come any more."""
         if self.assoc.requestor.primitive is None:
-            self.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type]
+            waiting: Any = self.assoc.dul.to_user_queue
+            waiting.put(None)
 
 
 class Messages(DIMSEServiceProvider):

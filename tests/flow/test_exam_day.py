@@ -113,6 +113,13 @@ def test_kill_9(sunview, child):
     assert "Traceback" not in sunview.log()
 
 
+def test_log_holds_no_patient_data(sunview):
+    """After all of this no name, patient ID or birth date stands in the log of any process."""
+    log = sunview.log()
+    assert "MSH-10 DAY1" in log
+    assert not [planted for planted in ("Hopper", "HOPPER", "P100", "19561209", "1956-12-09") if planted in log]
+
+
 def test_demo_story(tmp_path):
     """``make demo ARGS=--once`` plays the story to its last state, prints each step and ends well."""
     sunview = Running(tmp_path)
