@@ -160,7 +160,7 @@ def _identifier(keys: dict[str, str]) -> Dataset:
     identifier, step = Dataset(), Dataset()
     for target, table in ((identifier, BY_KEYWORD), (step, STEP_BY_KEYWORD)):
         for key in table.values():
-            target.add_new(key.keyword, key.vr, [] if key.vr == "SQ" else keys.get(key.keyword, ""))
+            target.add_new(key.keyword, key.vr, [] if key.vr == "SQ" else keys.get(key.keyword))
     identifier.add_new(STEP_SEQUENCE, "SQ", [step])
     return identifier
 
