@@ -4,7 +4,8 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: install demo test lint types tests tests-postgresql programs lock clean
+# make bench-hl7    how fast orders become durable, beside a floor and hl7apy
+.PHONY: install demo bench-hl7 test lint types tests tests-postgresql programs lock clean
 
 install: .venv/installed
 
@@ -37,6 +38,9 @@ tests-postgresql: .venv/installed-dev programs
 
 programs:
 	tests/programs
+
+bench-hl7: .venv/installed-dev
+	$(BIN)/python -m benchmarks.hl7
 
 lock: .venv/installed-dev
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --group dev pyproject.toml -o requirements-dev.lock

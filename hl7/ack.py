@@ -1,7 +1,7 @@
 """Acknowledgments (HL7 v2.5.1 2.9.2, 2.13.1): what is answered, and the one table from a refusal to MSA-1 and ERR."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from django.utils import timezone
@@ -30,6 +30,9 @@ CONDITIONS = {
 #: MSA-3 is ST with 80 characters from v2.5 on, where ERR-8 carries the whole sentence.
 _MSA_3_LENGTH = 80
 _ERR_8_LENGTH = 250
+_INTERNAL = "207"
+_AS_IT_IS: Mapping[str, str] = {}
+_POSITIVE = ("AA", "CA")
 
 
 class FieldRefused(Refusal):
@@ -53,9 +56,11 @@ ANSWERS: dict[type[Refusal], tuple[str, str]] = {
     errors.DuplicatePerformedStep: ("AE", "205"),
     errors.PerformedStepIsFinal: ("AE", "206"),
     errors.TransitionNotAllowed: ("AE", "206"),
+    errors.OrderNumberTaken: ("AE", "205"),
     errors.OrderOfOtherPatient: ("AE", "205"),
     errors.PatientMismatch: ("AE", "204"),
     errors.MergeNotPossible: ("AE", "205"),
+    errors.IdentifierTaken: ("AE", "205"),
     errors.InvalidIdentifier: ("AE", "102"),
     errors.IncompleteRequest: ("AE", "101"),
     errors.RoomCannotPerform: ("AE", "103"),
@@ -96,15 +101,17 @@ def accepted(warnings: Sequence[str] = ()) -> Verdict:
 INTERNAL_ERROR = Verdict("AE", "Sunview could not process this message; it is kept for its administrator", "207")
 
 
-def build(header: Header, verdict: Verdict, codec: str) -> bytes:
+def build(header: Header, verdict: Verdict, codec: str, codes: Mapping[str, str] = _AS_IT_IS) -> bytes:
     """The acknowledgment, in the delimiters, character set and version of the message that it answers.
+
+    ``codes`` says which MSA-1 this sender is to be given instead of AA or AE.
 
     ``header`` holds bytes as Latin-1, so that what is echoed, above all MSA-2, is the sender's bytes whatever they are.
     """
     sentences = (verdict.sentence, *verdict.warnings)
     sentence, *warnings = (text.encode(codec, "replace").decode("latin-1") for text in sentences)
     verdict = replace(verdict, sentence=sentence, warnings=tuple(warnings))
-    segments = [_msh(header), _msa(header, verdict), *_errs(header, verdict)]
+    segments = [_msh(header), _msa(header, verdict, codes), *_errs(header, verdict)]
     sign = header.separators.field
     return "".join(sign.join(fields).rstrip(sign) + "\r" for fields in segments).encode("latin-1")
 
@@ -132,17 +139,18 @@ def _message_type(header: Header) -> str:
     return header.separators.component.join(parts).rstrip(header.separators.component)
 
 
-def _msa(header: Header, verdict: Verdict) -> list[str]:
+def _msa(header: Header, verdict: Verdict, codes: Mapping[str, str]) -> list[str]:
     sentence = verdict.sentence
+    code = verdict.code if verdict.condition == _INTERNAL else codes.get(verdict.code, verdict.code)
     if header.version >= (2, 5) and len(sentence) > _MSA_3_LENGTH:
         sentence = sentence[: _MSA_3_LENGTH - 3] + "..."
-    return ["MSA", verdict.code, header[10], escape(sentence, header.separators)]
+    return ["MSA", code, header[10], escape(sentence, header.separators)]
 
 
 def _errs(header: Header, verdict: Verdict) -> list[list[str]]:
     if header.version < (2, 5):
-        return [] if verdict.code == "AA" else [["ERR", _old_location(header, verdict)]]
-    if verdict.code == "AA":
+        return [] if verdict.code in _POSITIVE else [["ERR", _old_location(header, verdict)]]
+    if verdict.code in _POSITIVE:
         return [_err(header, verdict, "W", warning) for warning in verdict.warnings]
     return [_err(header, verdict, "E", verdict.sentence)]
 

@@ -2,6 +2,7 @@
 with what is wrong in words that follow the field's name, for *meant as it, but unusable*."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -14,15 +15,8 @@ _MODALITY = re.compile(
     "AR|AU|BI|BMD|CR|CT|DG|DX|ECG|EPS|ES|GM|HD|IO|IVUS|KER|LEN|LS|MG|MR|NM|OAM|OCT|OP|OPM|OPT|OPV|OT|PT|PX|RF|RG"
     "|SM|TG|US|VA|XA|XC"
 )
-#: What senders write for a defined term.
-_MODALITY_WORDS = {"XR": "DX", "MRI": "MR", "PET": "PT"}
-_PRIORITIES = {
-    **dict.fromkeys(("S", "STAT"), "STAT"),
-    **dict.fromkeys(("A", "ASAP", "P", "C", "URGENT"), "HIGH"),
-    **dict.fromkeys(("R", "ROUTINE"), "ROUTINE"),
-    "T": "MEDIUM",
-}
-_SEXES = {"M": "M", "F": "F", "O": "O", "A": "O", "N": "O", "U": ""}
+_PRIORITIES = frozenset({"STAT", "HIGH", "ROUTINE", "MEDIUM", "LOW"})
+_SEXES = frozenset({"M", "F", "O", ""})
 #: HL7 table 0203 types that stand in CX.5, where some senders put the authority.
 _ID_TYPE = re.compile(
     "AN|BR|DL|DN|EI|EN|FN|MA|MC|MI|MR|MRN|NH|NI|NPI|PI|PN|PPN|PPSN|PRN|PT|RI|SS|SSN|U|VN|VS|XX", re.IGNORECASE
@@ -30,13 +24,14 @@ _ID_TYPE = re.compile(
 _TIME = re.compile(
     r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ]?(\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.\d+|\d*))?)?)?\s*(Z|[+-]\d\d:?\d\d)?\Z"
 )
+_NO_WORDS: Mapping[str, str] = {}
 _PLACEHOLDER = re.compile(r"set[A-Z][A-Za-z]+\Z")
-_MODALITY_PREFIX = re.compile(r"([A-Z]{2})\.")
 
 
 def line(text: str) -> str:
     """On one line, without control characters."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    clean = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(clean.split())
 
 
 def lines(text: str) -> str:
@@ -44,33 +39,30 @@ def lines(text: str) -> str:
     return "\n".join(line(row) for row in text.splitlines()).strip()
 
 
-def modality(text: str) -> str | None:
-    """A defined term, or a word for one; None for a department or anything else."""
+def modality(text: str, words: Mapping[str, str] = _NO_WORDS) -> str | None:
+    """A defined term, or what a table has for a word; None for a department or anything else."""
     word = text.strip().upper()
-    return _MODALITY_WORDS.get(word) or (word if _MODALITY.fullmatch(word) else None)
-
-
-def modality_prefix(text: str) -> str | None:
-    """The modality in front of a procedure code, as in ``XA.AORTIC``."""
-    found = _MODALITY_PREFIX.match(text)
-    return modality(found.group(1)) if found else None
+    word = words.get(word, word)
+    return word if _MODALITY.fullmatch(word) else None
 
 
 def priority(text: str) -> str | None:
-    """Requested Procedure Priority (0040,1003) for a priority code of TQ1-9 or TQ.6."""
-    return _PRIORITIES.get(text.strip().upper())
+    """Requested Procedure Priority (0040,1003), DICOM's own words."""
+    word = text.strip().upper()
+    return word if word in _PRIORITIES else None
 
 
 def sex(text: str) -> str:
-    """Patient's Sex (0010,0040) for table 0001."""
-    if text.strip().upper() not in _SEXES:
+    """Patient's Sex (0010,0040)."""
+    word = text.strip().upper()
+    if word not in _SEXES:
         raise ValueError("is not an administrative sex of table 0001")
-    return _SEXES[text.strip().upper()]
+    return word
 
 
 def pregnancy(text: str) -> int | None:
-    """Pregnancy Status (0010,21C0): table 0009 (PV1-15) has B6 for pregnant."""
-    return 3 if text.strip().upper() == "B6" else None
+    """Pregnancy Status (0010,21C0): 1 to 4."""
+    return int(text) if re.fullmatch("[1-4]", text) else None
 
 
 def moment(text: str) -> datetime:
@@ -95,11 +87,6 @@ def has_time(text: str) -> bool:
     return bool(found and found.group(4))
 
 
-def bare_moment(text: str) -> datetime | None:
-    """A TS where a quantity is expected (first component of TQ): only what looks like one with a time of day."""
-    return moment(text) if re.match(r"\d{12}", text.strip()) else None
-
-
 def _zone(offset: str | None) -> timezone | None:
     if not offset:
         return None
@@ -110,9 +97,12 @@ def _zone(offset: str | None) -> timezone | None:
     return timezone(-delta if sign == "-" else delta)
 
 
-def day(text: str) -> date:
-    """A date: the first eight digits of a TS."""
-    return moment(text).date()
+def birth_date(text: str) -> date:
+    """The date of a TS."""
+    try:
+        return moment(text).date()
+    except ValueError as error:
+        raise ValueError("is not a date of birth") from error
 
 
 def short_string(text: str) -> str | None:
@@ -129,11 +119,6 @@ def label(text: str) -> str | None:
     return None if _PLACEHOLDER.match(text) else line(text)
 
 
-def accession_number(text: str) -> str | None:
-    """An Accession Number (0008,0050); medavis puts ``U-ID`` before it, others a modality into its place."""
-    return None if modality(text) else short_string(text.removeprefix("U-ID"))
-
-
 def uid(text: str) -> str:
     """A DICOM UID."""
     if not is_uid(text):
@@ -141,9 +126,9 @@ def uid(text: str) -> str:
     return text
 
 
-def uid_if_any(text: str) -> str | None:
-    """A DICOM UID in a field that is not meant for one."""
-    return text if is_uid(text) and text.count(".") > 3 else None
+def is_long_uid(text: str) -> bool:
+    """Whether a text in a field that is not meant for one is a DICOM UID, not just a number with dots."""
+    return is_uid(text) and text.count(".") > 3
 
 
 def decimal(text: str) -> Decimal | None:

@@ -1,5 +1,6 @@
 """MLLP's framing on bytes (HL7 v2 Transport Specification, MLLP Release 1): ``<VT> message <FS><CR>``. No sockets."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 START, END = b"\x0b", b"\x1c"
@@ -9,6 +10,9 @@ SIZE_LIMIT = 1024 * 1024
 HEAD_BYTES = 8192
 #: So many bytes that belong to no frame, in a row, are taken for a peer that does not speak MLLP.
 NOISE_LIMIT = 64 * 1024
+
+#: What a frame of MLLP Release 2 holds beside messages: that one was kept, or not.
+COMMITTED, NOT_COMMITTED = b"\x06", b"\x15"
 
 _BETWEEN_FRAMES = b"\r\n\x00 \t"
 
@@ -39,15 +43,22 @@ def frame(payload: bytes) -> bytes:
     return START + payload + END + b"\r"
 
 
+def in_frames_of_their_own(messages: Sequence[bytes]) -> bytes:
+    """Several messages as one payload for ``frame``: each comes out as a frame."""
+    return (END + b"\r" + START).join(messages)
+
+
 class Deframer:
     """Turns a stream of bytes, cut anywhere, into messages.
 
     ``noise`` counts the bytes since the last whole message that belong to none (line ends, NUL and blanks between
     messages are not counted), ``begun`` the start blocks. The end block is accepted without its carriage return.
+    A message beyond ``size_limit`` may be as large as ``limit_of`` says of its beginning.
     """
 
-    def __init__(self, size_limit: int = SIZE_LIMIT) -> None:
-        self.size_limit = size_limit
+    def __init__(self, size_limit: int = SIZE_LIMIT, limit_of: Callable[[bytes], int] | None = None) -> None:
+        self.size_limit = self._limit = size_limit
+        self._limit_of = limit_of
         self.noise = 0
         self.begun = 0
         self._buffer: bytearray | None = None
@@ -79,6 +90,7 @@ class Deframer:
 
     def _begin(self) -> None:
         self._buffer = bytearray()
+        self._limit = self.size_limit
         self.begun += 1
 
     def _collect(self, data: bytes, events: list[Frame | Abandoned | Oversized]) -> bytes:
@@ -87,7 +99,7 @@ class Deframer:
         ends = [at for at in (data.find(END), data.find(START)) if at >= 0]
         at = min(ends, default=len(data))
         self._buffer += data[:at]
-        if len(self._buffer) > self.size_limit:
+        if self._is_too_large(self._buffer):
             events.append(Oversized(bytes(self._buffer[:HEAD_BYTES])))
             self._buffer, self._passing_over = None, True
             return data[at:]
@@ -102,3 +114,8 @@ class Deframer:
             events.append(Frame(bytes(self._buffer)))
             self._buffer, self.noise = None, 0
         return data[at + 1 :]
+
+    def _is_too_large(self, buffer: bytearray) -> bool:
+        if self._limit_of and self._limit == self.size_limit < len(buffer):
+            self._limit = max(self.size_limit, self._limit_of(bytes(buffer[:HEAD_BYTES])))
+        return len(buffer) > self._limit

@@ -6,6 +6,7 @@ ORC are everybody's (#065).
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 from hl7.er7 import Message, Segment, read_path
@@ -81,6 +82,36 @@ def step_scopes(procedure: Scope) -> list[Scope]:
     """One scope for each IPC of a procedure; the procedure's own if it has none."""
     others = [segment for segment in procedure.segments if segment.name != "IPC"]
     return [Scope([ipc, *others]) for ipc in procedure.all("IPC")] or [procedure]
+
+
+def report_groups(message: Message) -> list[Scope]:
+    """The reports of a message: each OBR with the ORC before it and what follows it, and what speaks of all."""
+    found: list[Scope] = []
+    shared = [segment for segment in message.segments if segment.name in ("MSH", "PID", "PV1")]
+    orc: list[Segment] = []
+    for segment in message.segments:
+        if segment.name == "ORC":
+            orc = [segment]
+        elif segment.name == "OBR":
+            found.append(Scope([*shared, *orc, segment]))
+            orc = []
+        elif found and segment.name not in ("MSH", "PID", "PV1"):
+            found[-1].segments.append(segment)
+    return found
+
+
+def patient_groups(message: Message) -> list[Message]:
+    """One message for each PID of a message, with what follows it; the message itself without a PID."""
+    starts = [index for index, segment in enumerate(message.segments) if segment.name == "PID"]
+    if len(starts) < 2:
+        return [message]
+    head, ends = message.segments[: starts[0]], [*starts[1:], len(message.segments)]
+    groups = []
+    for start, end in zip(starts, ends, strict=True):
+        group = copy(message)
+        group.segments = [*head, *message.segments[start:end]]
+        groups.append(group)
+    return groups
 
 
 def patient_notes(message: Message) -> list[Segment]:

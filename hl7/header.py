@@ -144,6 +144,11 @@ def _codec(name: str) -> str:
     return next(known, "unknown" if word else "")
 
 
+def is_character_set(name: str) -> bool:
+    """Whether it is the name of a character set that we can read."""
+    return _codec(name) not in ("", "unknown")
+
+
 def _known_codec(name: str) -> str:
     codec = _codec(name)
     return codec if codec not in ("", "unknown") else "utf-8"

@@ -1,87 +1,33 @@
-"""Where a fact stands in a message: a feed's mapping as data.
+"""Reading a message by its feed's rules: what is said where, and what the sender should be told.
 
-A preset names for each attribute the places where it is found, best first (``standards/hl7.md`` 2.1 and 2.4), and how a
-text there is read. ``Reading`` looks them up and gathers what the sender should be told.
+The rules are data (``hl7/rules.py``, ``hl7/presets``); which reader makes a value of a text is ``hl7/attributes.py``.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
-from hl7 import datatypes
 from hl7.ack import FieldRefused
+from hl7.attributes import COLUMNS, FIELDS, TEXTS
+from hl7.er7 import read_path
+from hl7.groups import Scope
 from hl7.models import Feed
+from hl7.rules import Rules, rules_of
+from hl7.sources import Source
 
 
 @dataclass(frozen=True)
-class Source:
-    """One place. With ``refuse`` a text that cannot be used refuses the message, else it is told and passed over."""
+class Found:
+    """One value that was looked up, for those who ask what is read from where."""
 
-    path: str
-    read: Callable[[str], Any] = datatypes.line
-    refuse: bool = False
-
-
-Preset = Mapping[str, tuple[Source, ...]]
-
-
-def _texts(*paths: str) -> tuple[Source, ...]:
-    return tuple(Source(path) for path in paths)
-
-
-def _each(read: Callable[[str], Any], *paths: str, refuse: bool = False) -> tuple[Source, ...]:
-    return tuple(Source(path, read, refuse) for path in paths)
-
-
-LENIENT: Preset = {
-    # the order
-    "accession_number": _each(datatypes.accession_number, "IPC-1.1", "OBR-18.1", "OBR-18.2"),
-    "priority": _each(datatypes.priority, "TQ1-9.1", "ORC-7.6", "OBR-27.6", "OBR-5.1"),
-    "clinical_information": _each(datatypes.lines, "OBR-13"),
-    "patient_state": _texts("OBR-12.2", "OBR-12.1"),
-    "transport_arrangements": _texts("OBR-30.2", "OBR-30.1"),
-    "confidentiality": _texts("PV1-16.1"),
-    "pregnancy_status": _each(datatypes.pregnancy, "PV1-15.1"),
-    # the requested procedure
-    "requested_procedure_id": _each(datatypes.short_string, "IPC-2.1", "OBR-19.1"),
-    "study_instance_uid": (
-        *_each(datatypes.uid, "IPC-3.1", "ZDS-1.1", refuse=True),
-        Source("OBR-21.1", datatypes.uid_if_any),
-    ),
-    "procedure_description": _texts("OBR-4.2", "OBR-4.5", "OBR-44.2", "OBR-4.1"),
-    "reason": _texts("OBR-31.2", "OBR-31.1", "DG1-4", "DG1-3.2", "DG1-3.1"),
-    # the scheduled procedure step
-    "scheduled_procedure_step_id": _each(datatypes.short_string, "IPC-4.1", "OBR-20.1"),
-    "modality": (
-        *_each(datatypes.modality, "IPC-5.1", "OBR-24.1", "OBR-4.3", "OBR-18.1"),
-        Source("OBR-4.1", datatypes.modality_prefix),
-    ),
-    "start": (
-        *_each(datatypes.moment, "TQ1-7.1", "ORC-7.4", refuse=True),
-        Source("ORC-7.1", datatypes.bare_moment),
-        Source("OBR-27.4", datatypes.moment, refuse=True),
-        Source("OBR-27.1", datatypes.bare_moment),
-        *_each(datatypes.moment, "OBR-36.1", "OBR-6.1", "OBR-7.1", refuse=True),
-    ),
-    "step_description": _texts("IPC-6.2", "OBR-4.5", "OBR-4.2", "OBR-44.2", "OBR-4.1"),
-    "station_name": _each(datatypes.label, "IPC-7.1"),
-    "location": _each(datatypes.label, "IPC-8.1"),
-    # a cancellation
-    "cancel_reason": _texts("ORC-16.2", "ORC-16.1"),
-}
-PRESETS: dict[str, Preset] = {Feed.Mapping.LENIENT: LENIENT}
-
-
-class Readable(Protocol):
-    """A message, or the segments of it that speak of one thing."""
-
-    def value(self, path: str) -> str | None: ...
-
-    def location(self, path: str) -> str: ...
+    attribute: str
+    source: str
+    location: str
+    value: Any
 
 
 @dataclass
@@ -91,6 +37,12 @@ class Reading:
     feed: Feed
     sender: str
     warnings: list[str] = field(default_factory=list)
+    log: list[Found] = field(default_factory=list)
+    _places: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def rules(self) -> Rules:
+        return rules_of(self.feed)
 
     def warn(self, sentence: str) -> None:
         if sentence not in self.warnings:
@@ -101,22 +53,57 @@ class Reading:
         if sentence not in self.warnings:
             self.warnings.insert(0, sentence)
 
-    def find(self, scope: Readable, attribute: str) -> Any:
+    def policy(self, name: str) -> str:
+        """What the feed wants done where sites differ (``rules.POLICIES``)."""
+        return self.rules.policies[name]
+
+    def order_control(self, scope: Scope) -> tuple[str, str]:
+        """ORC-1 and ORC-5 in the standard's words: the table ``order_control`` has the sender's own (#044)."""
+        control, status = ((scope.value(path) or "").upper()[:20] for path in ("ORC-1.1", "ORC-5.1"))
+        table = self.rules.tables.get("order_control", {})
+        meant = (table.get(f"{control} {status}".strip()) or table.get(control) or control).upper().split()
+        return meant[0] if meant else "", meant[1] if len(meant) > 1 else status
+
+    def find(self, scope: Scope, attribute: str) -> Any:
         """The first usable value of an attribute: None if nothing is said, "" if only the explicit null is."""
         said = None
-        for source in PRESETS[self.feed.mapping][attribute]:
-            text = scope.value(source.path)
+        for source in self.rules.attributes[attribute]:
+            text = source.taken(scope, self._modalities, whole=attribute in FIELDS)
             if not text:
                 said = text if said is None else said
                 continue
-            value = self._read(scope, source, text)
+            value = self._read(scope, attribute, source, text)
             if value is not None:
+                self.note(attribute, source.path, scope, value)
                 return value
         return said
 
-    def _read(self, scope: Readable, source: Source, text: str) -> Any:
+    def note(self, attribute: str, place: str, scope: Scope, value: Any) -> None:
+        """Remember where a value was found."""
+        self._places[attribute] = place
+        self.log.append(Found(attribute, place, scope.location(place), value))
+
+    def place(self, attribute: str) -> str:
+        """Where the attribute was found since ``provenance`` was last asked; empty if it was not."""
+        return self._places.get(attribute, "")
+
+    def provenance(self) -> dict[str, str]:
+        """Column -> place of the values that were found since this was last asked."""
+        found, self._places = self._places, {}
+        return {COLUMNS.get(attribute, attribute): place for attribute, place in found.items()}
+
+    @property
+    def _modalities(self) -> dict[str, str]:
+        return self.rules.tables.get("modality", {})
+
+    def _read(self, scope: Scope, attribute: str, source: Source, text: str) -> Any:
         try:
-            return source.read(text)
+            if attribute in TEXTS:
+                return TEXTS[attribute](self._translated(attribute, text))
+            name, *numbers = read_path(source.path)
+            segment = scope.first(name)
+            assert segment is not None
+            return FIELDS[attribute](segment, numbers[0], numbers[1], numbers[2])
         except ValueError as error:
             sentence = f"{source.path} {error}"
             if source.refuse:
@@ -124,7 +111,11 @@ class Reading:
             self.warn(f"{sentence}: not used")
             return None
 
-    def text(self, scope: Readable, attribute: str, length: int, what: str) -> str | None:
+    def _translated(self, attribute: str, text: str) -> str:
+        table = self.rules.tables.get(attribute)
+        return table.get(text.strip().upper(), text) if table else text
+
+    def text(self, scope: Scope, attribute: str, length: int, what: str) -> str | None:
         """A text of an attribute that fits its column; what is cut is told by the name ``what``."""
         return self.cut(self.find(scope, attribute), length, what)
 
@@ -134,9 +125,9 @@ class Reading:
         self.warn(f"{what} was cut to {length} characters")
         return text[:length].rstrip()
 
-    def start(self, scope: Readable) -> datetime | None:
+    def start(self, scope: Scope) -> datetime | Literal[""] | None:
         """When the step shall begin, aware: a zone offset is honoured, else it is the site's time."""
         at = self.find(scope, "start")
         if not at:
-            return None
+            return None if at is None else ""
         return at if at.tzinfo else at.replace(tzinfo=ZoneInfo(settings.TIME_ZONE))

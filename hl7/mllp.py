@@ -17,31 +17,68 @@ from dataclasses import dataclass
 
 from django.db import DatabaseError, connection
 
-from hl7.framing import NOISE_LIMIT, SIZE_LIMIT, Abandoned, Deframer, Frame, Oversized, frame
+from hl7.framing import (
+    COMMITTED,
+    NOISE_LIMIT,
+    NOT_COMMITTED,
+    SIZE_LIMIT,
+    Abandoned,
+    Deframer,
+    Frame,
+    Oversized,
+    frame,
+)
+from hl7.header import Header
 
 logger = logging.getLogger(__name__)
 
-#: What a handler gives back: the answer, or None when there is nothing that can be answered.
+#: What a handler gives back: the answer, empty for none, or None when there is nothing that can be answered.
 Handler = Callable[[Frame | Abandoned | Oversized, str], bytes | None]
+
+#: MSH-9.1 of messages in which a whole document, such as a PDF, is a usual field.
+_BEAR_DOCUMENTS = ("ORU", "MDM")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Guards. Within ``frame_seconds`` a frame that has begun must end, and an answer be taken."""
+    """Guards. Within ``frame_seconds`` a frame that has begun must end, and an answer be taken.
+
+    ``size`` is of most messages, ``document_size`` of those that bear documents, in bytes.
+    """
 
     connections: int = 800
     connections_per_peer: int = 400
     frame_seconds: float = 30.0
+    idle_seconds: float = 12 * 3600.0
     size: int = SIZE_LIMIT
+    document_size: int = 16 * SIZE_LIMIT
     threads: int = 4
+
+    def size_of(self, head: bytes) -> int:
+        """How large the message may be that begins with ``head``."""
+        header = Header.find(head)
+        bears = header is not None and header.component(9, 1).upper() in _BEAR_DOCUMENTS
+        return self.document_size if bears else self.size
 
 
 class Server:
-    """Listens on ``address`` (port 0: a free one, then found in ``address``) and answers with ``handler``."""
+    """Listens on ``address`` (port 0: a free one, then found in ``address``) and answers with ``handler``.
 
-    def __init__(self, address: tuple[str, int], handler: Handler, limits: Limits = Limits()) -> None:
-        self.address, self.limits = address, limits
-        self._handler = handler
+    A peer that ``admits`` does not know is closed before a byte of it is read. With ``release`` 2 (MLLP Release 2)
+    each message is first answered by a commit acknowledgment block, and those of the peer are passed over.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        handler: Handler,
+        limits: Limits = Limits(),
+        *,
+        admits: Callable[[str], bool] = lambda peer: True,
+        release: int = 1,
+    ) -> None:
+        self.address, self.limits, self.release = address, limits, release
+        self._handler, self._admits = handler, admits
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[asyncio.Task[None]] = set()
         self._peers: Counter[str] = Counter()
@@ -95,8 +132,8 @@ class Server:
         task = asyncio.current_task()
         assert task is not None
         peer = (writer.get_extra_info("peername") or ("?",))[0]
-        if len(self._tasks) >= self.limits.connections or self._peers[peer] >= self.limits.connections_per_peer:
-            logger.warning("MLLP connection from %s refused: too many connections", peer)
+        if why := self._refusal(peer):
+            logger.warning("MLLP connection from %s refused: %s", peer, why)
             writer.transport.abort()
             return
         self._tasks.add(task)
@@ -111,11 +148,18 @@ class Server:
             self._busy.discard(task)
             writer.close()
 
+    def _refusal(self, peer: str) -> str:
+        if not self._admits(peer):
+            return "no active feed of this listener allows its address"
+        if len(self._tasks) >= self.limits.connections or self._peers[peer] >= self.limits.connections_per_peer:
+            return "too many connections"
+        return ""
+
     async def _converse(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str, task: asyncio.Task[None]
     ) -> None:
-        deframer = Deframer(self.limits.size)
-        deadline = Deadline(self.limits.frame_seconds)
+        deframer = Deframer(self.limits.size, self.limits.size_of)
+        deadline = Deadline(self.limits)
         while data := await self._read(reader, deadline.for_(deframer), peer):
             for event in deframer.feed(data):
                 self._busy.add(task)
@@ -128,46 +172,54 @@ class Server:
                 return
 
     @staticmethod
-    async def _read(reader: asyncio.StreamReader, deadline: float | None, peer: str) -> bytes:
-        """The next bytes; none at the end, or when what has begun does not end in time. An idle peer may stay."""
+    async def _read(reader: asyncio.StreamReader, deadline: float, peer: str) -> bytes:
+        """The next bytes; none at the end, or when what has begun does not end in time. An idle peer may stay long."""
         try:
             async with asyncio.timeout_at(deadline):
                 return await reader.read(65536)
         except TimeoutError:
-            logger.warning("MLLP connection from %s closed: a message began and did not end in time", peer)
+            logger.warning("MLLP connection from %s closed: idle, or a message began and did not end in time", peer)
             return b""
 
     async def _answer(self, event: Frame | Abandoned | Oversized, writer: asyncio.StreamWriter, peer: str) -> bool:
         """Whether the connection goes on: not without an answer, so that the sender repeats what it sent."""
+        if self.release == 2 and isinstance(event, Frame) and event.payload in (COMMITTED, NOT_COMMITTED):
+            return event.payload == COMMITTED  # of our answer, which is given again when the message is repeated
         try:
             answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._handler, event, peer)
         except DatabaseError as error:
             logger.error("MLLP message from %s not answered: the database says %s", peer, type(error).__name__)
-            return False
-        if isinstance(event, Abandoned):
-            return True
-        if answer is None:
-            return False
-        writer.write(frame(answer))
+            answer = None
+        else:
+            if isinstance(event, Abandoned):
+                return True
+        await self._write(answer, writer)
+        return answer is not None
+
+    async def _write(self, answer: bytes | None, writer: asyncio.StreamWriter) -> None:
+        blocks = [] if self.release == 1 else [NOT_COMMITTED if answer is None else COMMITTED]
+        blocks += [answer] if answer else []
+        writer.write(b"".join(map(frame, blocks)))
         async with asyncio.timeout(self.limits.frame_seconds):
             await writer.drain()
-        return True
 
 
 class Deadline:
     """When what has begun on a connection must have ended, on the event loop's clock."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._begun = 0
         self._at: float | None = None
 
-    def for_(self, deframer: Deframer) -> float | None:
-        """None while nothing is unfinished; each message that begins has its own time."""
+    def for_(self, deframer: Deframer) -> float:
+        """The limit of an idle connection while nothing is unfinished; each message that begins has its own time."""
+        now = asyncio.get_running_loop().time()
         if not deframer.is_unfinished:
             self._at = None
-        elif self._at is None or self._begun != deframer.begun:
-            self._at = asyncio.get_running_loop().time() + self._seconds
+            return now + self._limits.idle_seconds
+        if self._at is None or self._begun != deframer.begun:
+            self._at = now + self._limits.frame_seconds
         self._begun = deframer.begun
         return self._at
 

@@ -4,12 +4,18 @@ import ipaddress
 from fnmatch import fnmatchcase
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
-from ris.models import Order, WorkflowEvent
+from hl7.destinations import Destination, OutboundMessage, Subscription
+from ris.models import Order, Patient
+
+__all__ = ["Destination", "Feed", "FeedVersion", "InboundMessage", "Mention", "OutboundMessage", "Subscription"]
 
 HEADER_LENGTH = 199
+#: Inbound messages that were not carried out and that nobody has replayed with success or settled otherwise.
+TO_SETTLE = Q(replay_of=None, settled_at=None) & ~Q(outcome__in=["ACCEPTED", "RECEIVED"])
 
 
 def check_networks(text: str) -> None:
@@ -21,11 +27,46 @@ def check_networks(text: str) -> None:
             raise ValidationError(f"{word} is not a network such as 192.0.2.0/24") from error
 
 
+class Listener(models.Model):
+    """A further address to listen at beside SUNVIEW_MLLP, for the feeds that name it. Read when hl7_listener starts."""
+
+    class Release(models.IntegerChoices):
+        ONE = 1, "1: a message is answered by its acknowledgment"
+        TWO = 2, "2: commit acknowledgment blocks before that"
+
+    name = models.CharField(max_length=64, unique=True)
+    host = models.GenericIPAddressField(default="0.0.0.0")
+    port = models.PositiveIntegerField(validators=[MinValueValidator(1), MaxValueValidator(65535)])
+    release = models.PositiveSmallIntegerField(
+        choices=Release, default=Release.ONE, help_text="Of the Minimal Lower Layer Protocol"
+    )
+    size_kb = models.PositiveIntegerField(default=1024, help_text="The largest message, in KiB")
+    document_size_kb = models.PositiveIntegerField(
+        default=16 * 1024, help_text="The largest ORU or MDM, which may bear a document, in KiB"
+    )
+    connections_per_peer = models.PositiveIntegerField(default=400)
+    idle_minutes = models.PositiveIntegerField(default=720, help_text="An idle connection is closed after so long")
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["host", "port"], name="one_listener_per_address")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Feed(models.Model):
     """A sending system: whom it is recognised by, and what its messages mean where they do not say."""
 
-    class Mapping(models.TextChoices):
+    class Preset(models.TextChoices):
         LENIENT = "lenient", "lenient: every place where a fact is found in the wild"
+        IHE_2_3_1 = "ihe_2_3_1", "IHE Scheduled Workflow, HL7 v2.3.1 (ORM with ZDS)"
+        IHE_2_5_1 = "ihe_2_5_1", "IHE Scheduled Workflow.b, HL7 v2.5.1 (OMI with IPC)"
+
+    class AckMode(models.TextChoices):
+        ORIGINAL = "original", "original: one AA, AE or AR, whatever MSH-15 and MSH-16 say"
+        ENHANCED = "enhanced", "enhanced when requested: as MSH-15 and MSH-16 ask, if they do"
+        NEVER = "never", "never: nothing is answered"
 
     name = models.CharField(max_length=64, unique=True)
     sending_application = models.CharField(
@@ -39,7 +80,24 @@ class Feed(models.Model):
     default_assigning_authority = models.CharField(
         max_length=64, blank=True, help_text="Of patient identifiers without one; preferred among several"
     )
-    mapping = models.CharField(max_length=16, choices=Mapping, default=Mapping.LENIENT)
+    listener = models.ForeignKey(
+        Listener,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="feeds",
+        help_text="Where its messages come in; empty: at SUNVIEW_MLLP",
+    )
+    ack_mode = models.CharField(max_length=16, choices=AckMode, default=AckMode.ORIGINAL)
+    processing_id = models.CharField(
+        max_length=1,
+        blank=True,
+        choices=[("P", "P: production"), ("T", "T: training"), ("D", "D: debugging")],
+        help_text="MSH-11 that is taken; empty: any",
+    )
+    preset = models.CharField(max_length=16, choices=Preset, default=Preset.LENIENT)
+    mapping = models.JSONField(default=dict, blank=True, help_text="What this feed does otherwise than its preset")
+    version = models.PositiveIntegerField(default=1, editable=False, help_text="Counts what was saved")
     is_active = models.BooleanField(default=True)
 
     def __str__(self) -> str:
@@ -51,11 +109,33 @@ class Feed(models.Model):
         if any(pattern and not fnmatchcase(text.casefold(), pattern.casefold()) for text, pattern in pairs):
             return False
         address = ipaddress.ip_address(peer)
-        return any(address in ipaddress.ip_network(word) for word in self.allowed_networks.replace(",", " ").split())
+        return any(address in network for network in self.networks())
+
+    def networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """The networks that its messages may come from."""
+        return [ipaddress.ip_network(word) for word in self.allowed_networks.replace(",", " ").split()]
+
+
+class FeedVersion(models.Model):
+    """How a feed was set up from a moment on: what reads a message is never lost, however often it is changed."""
+
+    feed = models.ForeignKey(Feed, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    at = models.DateTimeField(auto_now_add=True)
+    who = models.CharField(max_length=150)
+    content = models.JSONField(help_text="As `manage.py feed export` writes it")
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["feed", "number"], name="one_feed_version_per_number")]
+
+    def __str__(self) -> str:
+        return f"Version {self.number}"
 
 
 class InboundMessage(models.Model):
-    """A message as it came, what was made of it, and what was answered. Never changed after its transaction."""
+    """A message as it came, what was made of it, and what was answered: never changed. What changes is who settled it,
+    and after a replay, whose answer a repeat is given."""
 
     class Outcome(models.TextChoices):
         RECEIVED = "RECEIVED", "received"
@@ -67,10 +147,13 @@ class InboundMessage(models.Model):
 
     received_at = models.DateTimeField(auto_now_add=True, db_index=True)
     feed = models.ForeignKey(Feed, null=True, blank=True, on_delete=models.PROTECT, related_name="messages")
+    feed_version = models.PositiveIntegerField(null=True, blank=True, help_text="The feed's version that read it")
     peer = models.GenericIPAddressField()
     raw = models.BinaryField()
+    is_whole = models.BooleanField(default=True, help_text="Not only the beginning of a message that was too large")
     sha256 = models.CharField(max_length=64)
     message_type = models.CharField(max_length=HEADER_LENGTH, blank=True, help_text="MSH-9")
+    event = models.CharField(max_length=16, blank=True, help_text="MSH-9.1 and MSH-9.2 alone, such as ORM^O01")
     control_id = models.CharField(max_length=HEADER_LENGTH, blank=True, db_index=True, help_text="MSH-10")
     sending_application = models.CharField(max_length=HEADER_LENGTH, blank=True, help_text="MSH-3")
     sending_facility = models.CharField(max_length=HEADER_LENGTH, blank=True, help_text="MSH-4")
@@ -84,9 +167,22 @@ class InboundMessage(models.Model):
         blank=True, help_text="Placer, filler and accession numbers that the message names, one per line"
     )
     orders = models.ManyToManyField(Order, blank=True, related_name="inbound_messages")
+    patient = models.ForeignKey(
+        Patient, null=True, blank=True, on_delete=models.PROTECT, related_name="inbound_messages"
+    )
+    replay_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="replays")
+    replayed_by = models.CharField(max_length=150, blank=True)
+    settled_at = models.DateTimeField(null=True, blank=True, help_text="When nothing more was to be done about it")
+    settled_by = models.CharField(max_length=150, blank=True)
+    settled_reason = models.CharField(max_length=250, blank=True)
 
     class Meta:
         ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["event", "id"], name="message_by_event"),
+            models.Index(fields=["feed", "id"], name="message_by_feed"),
+            models.Index(fields=["id"], condition=TO_SETTLE, name="message_to_settle"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["feed", "sending_application", "sending_facility", "control_id"],
@@ -105,55 +201,19 @@ class InboundMessage(models.Model):
         return f"{self.message_type} {self.control_id}"
 
 
-class Destination(models.Model):
-    """A system that is told of each change of an exam's state. ``leased_by`` is the sender process that serves it."""
+class Mention(models.Model):
+    """A number in a message that touched no order, or no patient, of that number: the refused one is found by it."""
 
-    name = models.CharField(max_length=64, unique=True)
-    host = models.CharField(max_length=250)
-    port = models.PositiveIntegerField()
-    receiving_application = models.CharField(max_length=64, blank=True)
-    receiving_facility = models.CharField(max_length=64, blank=True)
-    version = models.CharField(
-        max_length=8, default="2.5.1", choices=[(v, v) for v in ("2.3.1", "2.4", "2.5", "2.5.1")]
-    )
-    is_active = models.BooleanField(default=True)
-    leased_by = models.CharField(max_length=64, blank=True, editable=False)
-    leased_until = models.DateTimeField(null=True, blank=True, editable=False)
+    class Kind(models.TextChoices):
+        ORDER = "ORDER", "placer, filler or accession number"
+        PATIENT = "PATIENT", "patient identifier"
 
-    def __str__(self) -> str:
-        return self.name
-
-
-class OutboundMessage(models.Model):
-    """One message to one destination. Sent in the order of ``id``, one in flight, the same bytes until it is taken."""
-
-    class State(models.TextChoices):
-        WAITING = "WAITING", "waiting to be taken"
-        TAKEN = "TAKEN", "taken (AA)"
-        FAILED = "FAILED", "refused by the destination"
-
-    destination = models.ForeignKey(Destination, on_delete=models.PROTECT, related_name="messages")
-    event = models.ForeignKey(WorkflowEvent, on_delete=models.PROTECT, related_name="messages")
-    control_id = models.CharField(max_length=20, unique=True, help_text="MSH-10, the same whenever it is sent")
-    payload = models.BinaryField()
-    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
-    attempts = models.PositiveIntegerField(default=0)
-    refusals = models.PositiveSmallIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(null=True, blank=True)
-    last_error = models.CharField(max_length=250, blank=True)
-    answer = models.BinaryField(default=b"", blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    sent_at = models.DateTimeField(null=True, blank=True)
-    taken_at = models.DateTimeField(null=True, blank=True)
+    message = models.ForeignKey(InboundMessage, on_delete=models.CASCADE, related_name="mentions")
+    kind = models.CharField(max_length=8, choices=Kind)
+    value = models.CharField(max_length=HEADER_LENGTH)
 
     class Meta:
-        ordering = ["id"]
-        constraints = [
-            models.UniqueConstraint(fields=["destination", "event"], name="each_destination_is_told_once"),
-        ]
-        indexes = [
-            models.Index(fields=["destination", "id"], condition=Q(state="WAITING"), name="message_to_send"),
-        ]
+        indexes = [models.Index(fields=["value", "kind"], name="message_that_mentions")]
 
     def __str__(self) -> str:
-        return f"{self.control_id} to {self.destination_id}"
+        return f"{self.kind} of message {self.message_id}"

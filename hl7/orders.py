@@ -1,25 +1,39 @@
-"""Orders: ORM^O01, and OMI^O23 and OMG^O19, which carry the same groups (HL7 v2.5.1 4.4; IHE RAD-2, RAD-4, RAD-13)."""
+"""Orders: ORM^O01, and OMI^O23 and OMG^O19, which carry the same groups (HL7 v2.5.1 4.4; IHE RAD-2, RAD-4, RAD-13).
 
-from dataclasses import dataclass, field
+What an order group does is one row of ``hl7/control.py``; here is how each is done. Which message counts when they
+overtake each other is ``ris/services/precedence.py``.
+"""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from hl7 import datatypes, spoken
 from hl7.ack import FieldRefused
+from hl7.control import TAKEN, Action, action_of
 from hl7.er7 import Message
-from hl7.groups import OrderGroup, Scope, order_groups
+from hl7.groups import OrderGroup, Scope, order_groups, report_groups
 from hl7.identity import comments, identifier_if_any, patient_identity, visit_info
 from hl7.mapping import Reading
 from hl7.request import order_key, order_numbers, order_request
 from ris import selectors
-from ris.errors import UnknownOrder
-from ris.inputs import Actor, OrderRequest
-from ris.models import Order
-from ris.services import orders
+from ris.errors import CancelRefused, Refusal, UnknownOrder
+from ris.inputs import Actor, Identifier, OrderKey, OrderRequest
+from ris.models import Order, Patient
+from ris.services import order_numbers as numbers
+from ris.services import orders, precedence
 
 
 @dataclass
 class Effect:
-    """What a message did: the orders that it touched, for the links of the message store."""
+    """What a message did: the orders that it touched, or the patient, for the links of the message store."""
 
     orders: list[Order] = field(default_factory=list)
+    patient: Patient | None = None
+
+    @property
+    def patient_pk(self) -> int | None:
+        """Whom the message was about."""
+        return self.orders[0].patient_id if self.orders else self.patient.pk if self.patient else None
 
 
 @dataclass(frozen=True)
@@ -28,65 +42,145 @@ class _Request:
     group: OrderGroup
     reading: Reading
     actor: Actor
+    others: tuple[OrderGroup, ...]
 
     @property
     def scope(self) -> Scope:
         return self.group.scope
 
+    def warn(self, sentence: str) -> None:
+        self.reading.warn(sentence)
+
+    def control_of(self, group: OrderGroup) -> str:
+        return self.reading.order_control(group.scope)[0]
+
 
 def _place(request: _Request) -> Order | None:
-    order = orders.place(_order_request(request), request.actor)
-    _tell_obstacles(order, request.reading)
-    return order
+    return _told(request, orders.place(_order_request(request), request.actor))
+
+
+def _scheduled(request: _Request) -> Order | None:
+    """SC as NW (#032, #038), unless the feed's policy is that a status makes no order."""
+    if request.reading.policy("status_creates_order") == "yes":
+        return _place(request)
+    return _told(request, orders.change(_order_request(request), request.actor))
 
 
 def _change(request: _Request) -> Order | None:
-    """XO. One for an order that never came is taken as the order itself."""
+    """XO. One for an order that never came makes a provisional one, if the feed's policy is so."""
     wanted = _order_request(request)
     try:
         order = orders.change(wanted, request.actor)
     except UnknownOrder:
-        request.reading.warn("ORC-1 XO names an order that was not here: taken as a new order")
-        order = orders.place(wanted, request.actor)
-    _tell_obstacles(order, request.reading)
-    return order
+        if request.reading.policy("change_unknown_order") != "place":
+            raise
+        request.warn("ORC-1 XO names an order that was not here: taken as a new order, provisional until that comes")
+        order = orders.place(wanted, request.actor, provisional=True)
+    return _told(request, order)
 
 
 def _cancel(request: _Request) -> Order | None:
-    """CA, which may come without PID (#046)."""
-    patient = identifier_if_any(request.message, request.reading)
-    key = order_key(request.group, patient, request.reading)
-    reason = request.reading.find(request.scope, "cancel_reason") or comments(request.scope.all("NTE")) or ""
-    return orders.cancel(key, request.actor, reason[:250])
+    """CA, which may come without PID (#046), and before its order."""
+    key, reason = _key(request), _reason(request)
+    try:
+        return orders.cancel(key, request.actor, reason)
+    except UnknownOrder:
+        if request.reading.policy("cancel_unknown_order") != "keep":
+            raise
+        order = orders.cancel_ahead(key, request.actor, reason)
+        if order is None:
+            request.warn(f"No order here has the number {numbers.spelled(key)}: it will be canceled when it comes")
+        return order
+
+
+def _replace(request: _Request) -> Order | None:
+    """RP: the old order is canceled. Where its own number comes again behind it, that is a change."""
+    key = _key(request)
+    following = [group for group in request.others if request.control_of(group) == "RO"]
+    if not following:
+        request.warn("ORC-1 RP without an RO behind it: the order is canceled and nothing takes its place")
+    same = {order_numbers(group.scope, request.reading)[0].value for group in following}
+    if key.placer_order_number.value in same - {""}:
+        return None
+    return _cancel(request)
+
+
+def _hold(request: _Request) -> Order | None:
+    return orders.hold(_key(request), request.actor, _reason(request))
+
+
+def _release(request: _Request) -> Order | None:
+    return orders.release(_key(request), request.actor)
+
+
+def _parent(request: _Request) -> Order | None:
+    """PA: it is on no worklist, so it is not kept; its children are orders of their own."""
+    if not any(request.control_of(group) == "CH" for group in request.others):
+        request.warn("ORC-1 PA without a CH: a parent order is on no worklist, its children are")
+    return None
+
+
+def _child(request: _Request) -> Order | None:
+    wanted = replace(_order_request(request), parent=_parent_key(request))
+    return _told(request, orders.place(wanted, request.actor))
+
+
+def _parent_key(request: _Request) -> OrderKey | None:
+    """ORC-8 (EIP: placer number, filler number, each of subcomponents)."""
+    orc = request.scope.first("ORC")
+    assert orc is not None
+    parts = [[orc.value(8, 1, component, sub) or "" for sub in (1, 2)] for component in (1, 2)]
+    placer, filler = (Identifier(*part) for part in parts)
+    if not (placer or filler):
+        return None
+    return OrderKey(sender=request.reading.sender, placer_order_number=placer, filler_order_number=filler)
+
+
+def _send_number(request: _Request) -> Order | None:
+    order = _place(request)
+    assert order is not None
+    request.reading.warn_first(f"The filler order number is {order.filler_order_number or order.accession_number}")
+    return order
+
+
+def _take_number(request: _Request) -> Order | None:
+    placer, filler = order_numbers(request.scope, request.reading)
+    if not (placer and filler):
+        return _reply(request)
+    key = OrderKey(sender=request.reading.sender, filler_order_number=filler)
+    return orders.assign_placer_number(key, placer, request.actor)
 
 
 def _status(request: _Request) -> Order | None:
-    """SC. Some systems send their orders as SC with ORC-5 SC or nothing (#032, #038); a cancellation may be one too."""
-    status = (request.scope.value("ORC-5.1") or "").upper()
-    if status in ("", "SC"):
-        return _place(request)
-    if status in ("CA", "DC"):
-        return _cancel(request)
-    request.reading.warn(f"ORC-1 SC with ORC-5 {status[:8]} changes nothing: Sunview itself says how far the exam is")
+    status = request.scope.value("ORC-5.1") or ""
+    control = request.scope.value("ORC-1.1") or ""
+    request.warn(
+        f"ORC-1 {control[:8]} with ORC-5 {status[:8]} changes nothing: Sunview itself says how far the exam is"
+    )
     return None
 
 
 def _reply(request: _Request) -> Order | None:
     """An answer to something that we did not ask (#019, #063)."""
     control = request.scope.value("ORC-1.1") or ""
-    request.reading.warn(f"ORC-1 {control} is a reply: it changes nothing")
+    request.warn(f"ORC-1 {control[:8]} is a reply: it changes nothing")
     return None
 
 
-#: Order control codes (ORC-1, table 0119) that are taken, and what each does.
-ORDER_CONTROL = {
-    "NW": _place,
-    "XO": _change,
-    "CA": _cancel,
-    "OC": _cancel,
-    "DC": _cancel,
-    "SC": _status,
-    **dict.fromkeys(("OK", "XR", "XX", "CR", "DR", "OR", "RE", "NA", "UA", "UC", "UD", "UX"), _reply),
+_ACTIONS: dict[Action, Callable[[_Request], Order | None]] = {
+    Action.PLACE: _place,
+    Action.SCHEDULED: _scheduled,
+    Action.CHANGE: _change,
+    Action.CANCEL: _cancel,
+    Action.REPLACE: _replace,
+    Action.HOLD: _hold,
+    Action.RELEASE: _release,
+    Action.PARENT: _parent,
+    Action.CHILD: _child,
+    Action.SEND_NUMBER: _send_number,
+    Action.TAKE_NUMBER: _take_number,
+    Action.STATUS: _status,
+    Action.REPLY: _reply,
 }
 
 
@@ -95,29 +189,45 @@ def handle(message: Message, reading: Reading, actor: Actor) -> Effect:
     groups = order_groups(message)
     if not groups:
         raise FieldRefused("100", "ORC^1", "There is no ORC segment in this order message")
-    touched = [_carry_out(_Request(message, group, reading, actor)) for group in groups]
+    touched = []
+    for group in groups:
+        said_at = spoken.order_time(group.scope, actor.said_at)
+        request = _Request(message, group, reading, replace(actor, said_at=said_at), tuple(groups))
+        touched.append(_carry_out(request))
     return Effect(list({order.pk: order for order in touched if order}.values()))
 
 
+def tell_refused(refused: Refusal, actor: Actor) -> Effect:
+    """Keep what must be seen of a refusal, after it was rolled back: that an order was not canceled any more."""
+    if not isinstance(refused, CancelRefused):
+        return Effect()
+    return Effect([orders.tell_refused_cancel(refused.order_pk, actor, str(refused))])
+
+
 def numbers_named(message: Message, reading: Reading) -> list[str]:
-    """Placer, filler and accession numbers in the message, to find it by, whatever became of it."""
-    numbers: list[str] = []
-    for group in order_groups(message):
-        numbers += [identifier.value for identifier in order_numbers(group.scope)]
-        numbers += [reading.find(group.scope, "accession_number") or ""]
-    return list(dict.fromkeys(number for number in numbers if number))
+    """Placer, filler, accession and appointment numbers in the message, to find it by, whatever became of it."""
+    found: list[str] = []
+    for scope in [group.scope for group in order_groups(message)] or report_groups(message):
+        found += [identifier.value for identifier in order_numbers(scope, reading)]
+        found += [reading.find(scope, "accession_number") or ""]
+    if sch := message["SCH"]:
+        found += [datatypes.entity(sch, number).value for number in (26, 27, 1, 2)]
+    return list(dict.fromkeys(number for number in found if number))
 
 
 def _carry_out(request: _Request) -> Order | None:
-    control = (request.scope.value("ORC-1.1") or "").upper()
+    control, status = request.reading.order_control(request.scope)
     location = request.scope.location("ORC-1")
-    if not control:
-        raise FieldRefused("101", location, "ORC-1 (order control) is empty")
-    action = ORDER_CONTROL.get(control)
+    if not control and not (status and numbers.candidates(_key(request)).exists()):
+        raise FieldRefused("101", location, "ORC-1 (order control) is empty, and ORC-5 is of no order that is here")
+    action = action_of(control, status)
     if action is None:
-        taken = " ".join(code for code, does in ORDER_CONTROL.items() if does is not _reply)
-        raise FieldRefused("103", location, f"ORC-1 (order control) {control[:8]} is not taken; taken are {taken}")
-    return action(request)
+        sentence = f"ORC-1 (order control) {control[:8]} is not taken; taken are {' '.join(TAKEN)}"
+        if request.reading.policy("unknown_order_control") == "refuse":
+            raise FieldRefused("103", location, sentence)
+        request.warn(sentence)
+        return None
+    return _ACTIONS[action](request)
 
 
 def _order_request(request: _Request) -> OrderRequest:
@@ -126,8 +236,24 @@ def _order_request(request: _Request) -> OrderRequest:
     return order_request(request.group, identity, visit, request.reading)
 
 
-def _tell_obstacles(order: Order, reading: Reading) -> None:
+def _key(request: _Request) -> OrderKey:
+    patient = identifier_if_any(request.message, request.reading)
+    return order_key(request.group, patient, request.reading)
+
+
+def _reason(request: _Request) -> str:
+    reason = request.reading.find(request.scope, "cancel_reason") or comments(request.scope.all("NTE")) or ""
+    return reason[:250]
+
+
+def _told(request: _Request, order: Order) -> Order:
     """Say in the AA, before anything else, what keeps the order's exams off every worklist."""
-    for step in selectors.steps().filter(requested_procedure__order=order):
+    if precedence.is_overtaken(order, request.actor):
+        request.warn("A later message spoke of this order: only what it left open was taken from this one")
+    if order.canceled_at is not None:
+        request.reading.warn_first(f"Accession {order.accession_number} is canceled and stays so")
+        return order
+    for step in selectors.steps_on_no_worklist(order):
         for obstacle in selectors.worklist_obstacles(step):
-            reading.warn_first(f"Accession {order.accession_number} is on no worklist: {obstacle}")
+            request.reading.warn_first(f"Accession {order.accession_number} is on no worklist: {obstacle}")
+    return order

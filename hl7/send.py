@@ -1,4 +1,4 @@
-"""The outbox: events become messages once, and each destination gets them in order, one in flight, until it says AA."""
+"""The senders: each destination gets its messages in order, one in flight, until it takes them."""
 
 import logging
 import threading
@@ -8,76 +8,43 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
-from hl7apy.exceptions import HL7apyException
 
-from hl7.er7 import Message
-from hl7.header import Er7Error
+from hl7 import answers
+from hl7.answers import Refused, Unable
+from hl7.destinations import OnRefusal
 from hl7.mllp import Client
 from hl7.models import Destination, OutboundMessage
-from hl7.outbound import order_status, status_message
-from ris.models import WorkflowEvent
+from hl7.publish import BATCH, publish
+from ris.errors import Refusal
+from ris.inputs import Actor, Identifier, OrderKey
+from ris.models import Order
+from ris.services import orders
 
 logger = logging.getLogger(__name__)
 
-#: Events that are published in one transaction.
-BATCH = 100
-_POSITIVE = ("AA", "CA")
-_NEGATIVE = ("AE", "AR", "CE", "CR")
+_State = OutboundMessage.State
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Seconds, and how often a message is offered to a destination that refuses it before the next one goes on."""
+    """Seconds. What becomes of refused messages is the destination's own."""
 
     poll: float = 0.25
     first_retry: float = 1.0
     longest_retry: float = 60.0
     answer: float = 8.0
-    refusals: int = 5
     lease: float = 20.0
 
 
-class Refused(Exception):
-    """The destination answered, but not that it took this message."""
-
-
-def publish() -> int:
-    """Turn the next unpublished events into a message for each active destination; the number of events."""
-    unpublished = WorkflowEvent.objects.filter(published_at__isnull=True)
-    return _publish(unpublished) if unpublished.exists() else 0
-
-
-@transaction.atomic
-def _publish(unpublished: QuerySet[WorkflowEvent]) -> int:
-    """The destinations' rows are the lock: of several publishers one works, the next finds those events published."""
-    destinations = list(Destination.objects.select_for_update().order_by("pk"))
-    events = list(
-        unpublished.order_by("id").select_related(
-            "requested_procedure__order__patient", "requested_procedure__order__visit", "step"
-        )[:BATCH]
+def due(destination_pk: int) -> QuerySet[OutboundMessage]:
+    """The messages that wait, oldest first, without those of an order (or patient) that wait behind a parked one."""
+    parked = OutboundMessage.objects.filter(
+        destination=destination_pk, state=_State.FAILED, line=OuterRef("line"), pk__lt=OuterRef("pk")
     )
-    for event in events:
-        status = order_status(event)
-        if status:
-            for destination in destinations:
-                if destination.is_active:
-                    _put(event, status, destination)
-    published = [event.pk for event in events]
-    WorkflowEvent.objects.filter(pk__in=published).update(published_at=timezone.now())
-    return len(events)
-
-
-def _put(event: WorkflowEvent, status: str, destination: Destination) -> None:
-    """One message into the outbox; one that cannot be built is shown there and does not stop the others."""
-    message = OutboundMessage(destination=destination, event=event, control_id=uuid.uuid4().hex[:20])
-    try:
-        message.payload = status_message(event, status, destination, message.control_id)
-    except HL7apyException as error:
-        message.state, message.last_error = OutboundMessage.State.FAILED, f"Not built: {type(error).__name__}"
-        logger.error("HL7 out: event %s cannot be told to %s: %s", event.pk, destination, type(error).__name__)
-    message.save()
+    waiting = OutboundMessage.objects.filter(~Exists(parked), destination=destination_pk, state=_State.WAITING)
+    return waiting.order_by("id")
 
 
 class Sender:
@@ -110,20 +77,19 @@ class Sender:
 
     def send_next(self) -> bool:
         """Offer the oldest waiting message if it is due; whether it was settled."""
-        waiting = OutboundMessage.objects.filter(destination=self.pk, state=OutboundMessage.State.WAITING)
-        message = waiting.order_by("id").first()
+        message = due(self.pk).first()
         now = timezone.now()
         if message is None or (message.next_attempt_at and message.next_attempt_at > now) or not self._lease():
             return False
         # The lease may have come from another process that has sent this message in the meantime.
-        message = waiting.order_by("id").select_related("destination").first()
+        message = due(self.pk).select_related("destination", "event__order").first()
         return message is not None and self._offer(message)
 
     def _lease(self) -> bool:
         now = timezone.now()
         free = Q(leased_by=self.name) | Q(leased_until__isnull=True) | Q(leased_until__lt=now)
         until = now + timedelta(seconds=self.policy.lease)
-        mine = Destination.objects.filter(free, pk=self.pk, is_active=True)
+        mine = Destination.objects.filter(free, pk=self.pk, is_active=True, stopped_at=None)
         return bool(mine.update(leased_by=self.name, leased_until=until))
 
     def _release(self) -> None:
@@ -137,18 +103,13 @@ class Sender:
         message.sent_at = timezone.now()
         try:
             message.answer = self._exchange(message)
-            _check(message)
+            return self._take(message)
         except OSError as error:
             self._hang_up()
             return self._retry(message, f"{type(error).__name__}: {error}")
         except Refused as refused:
             self._hang_up()  # an answer that came too late must not be taken for the next message's
-            message.refusals += 1
-            if message.refusals < self.policy.refusals:
-                return self._retry(message, str(refused))
-            return self._settle(message, OutboundMessage.State.FAILED, str(refused))
-        message.taken_at = timezone.now()
-        return self._settle(message, OutboundMessage.State.TAKEN, "")
+            return self._refused(message, refused)
 
     def _exchange(self, message: OutboundMessage) -> bytes:
         """The same bytes, whenever they are sent."""
@@ -163,32 +124,65 @@ class Sender:
             self._client.close()
             self._client = None
 
+    @transaction.atomic
+    def _take(self, message: OutboundMessage) -> bool:
+        """Settle a message that was taken, together with the number that its answer gives to our order."""
+        answer = answers.read(message)
+        number = answers.placer_order_number(answer)
+        if number and message.event.order:
+            _keep(number, message.event.order, message)
+        message.taken_at = timezone.now()
+        return self._settle(message, _State.TAKEN, "")
+
+    def _refused(self, message: OutboundMessage, refused: Refused) -> bool:
+        """Do what the destination's rule says about a message that it did not take."""
+        to = message.destination
+        message.refusals += 1
+        if isinstance(refused, Unable):
+            return self._settle(message, _State.FAILED, str(refused))
+        rule = to.on_reject if refused.is_reject else to.on_error
+        if rule == OnRefusal.REPEAT or message.refusals < to.tries:
+            return self._retry(message, str(refused))
+        if rule == OnRefusal.PARK:
+            return self._settle(message, _State.FAILED, str(refused))
+        self._stop_destination(to, f"MSH-10 {message.control_id}: {refused}")
+        return self._retry(message, str(refused))
+
+    @staticmethod
+    def _stop_destination(to: Destination, why: str) -> None:
+        Destination.objects.filter(pk=to.pk).update(stopped_at=timezone.now(), stopped_because=why[:250])
+        logger.error("HL7 out: %s is stopped until a person looks: %s", to, why[:100])
+
     def _retry(self, message: OutboundMessage, why: str) -> bool:
         pause = min(self.policy.first_retry * 2 ** min(message.attempts - 1, 16), self.policy.longest_retry)
         message.next_attempt_at = timezone.now() + timedelta(seconds=pause)
-        return self._settle(message, OutboundMessage.State.WAITING, why)
+        return self._settle(message, _State.WAITING, why)
 
     @staticmethod
     def _settle(message: OutboundMessage, state: str, error: str) -> bool:
-        message.state, message.last_error = state, error[:250]
-        message.save()
+        """Only a message that still waits: whoever came back late with a lost lease must not overwrite a verdict."""
+        OutboundMessage.objects.filter(pk=message.pk, state=_State.WAITING).update(
+            state=state,
+            last_error=error[:250],
+            attempts=message.attempts,
+            refusals=message.refusals,
+            answer=message.answer,
+            sent_at=message.sent_at,
+            taken_at=message.taken_at,
+            next_attempt_at=message.next_attempt_at,
+        )
         logger.info("HL7 out: %s MSH-10 %s %s %s", message.destination, message.control_id, state, error[:100])
-        return state != OutboundMessage.State.WAITING
+        return state != _State.WAITING
 
 
-def _check(message: OutboundMessage) -> None:
-    """Refused unless the answer is a positive acknowledgment of this very message."""
+def _keep(number: Identifier, order: Order, message: OutboundMessage) -> None:
+    """Give the order the number that its placer assigned; Unable if it cannot have it."""
+    ours = Identifier(order.filler_order_number, order.filler_issuer) or Identifier(order.accession_number)
+    actor = Actor(kind="HL7", name=message.destination.name, source_message=f"HL7 MSH-10 {message.control_id}")
     try:
-        answer = Message.parse(bytes(message.answer))
-    except Er7Error as error:
-        raise Refused(f"The answer cannot be read: {error}") from error
-    code = (answer.value("MSA-1") or "").upper()
-    if answer.value("MSA-2") != message.control_id:
-        raise Refused("MSA-2 of the answer is not the MSH-10 of the message")
-    if code in _NEGATIVE:
-        raise Refused(f"{code}: {answer.value('MSA-3') or answer.value('ERR-8') or 'no reason given'}")
-    if code not in _POSITIVE:
-        raise Refused("MSA-1 of the answer is not an acknowledgment code")
+        orders.assign_placer_number(OrderKey(sender=order.sender, filler_order_number=ours), number, actor)
+    except Refusal as refusal:
+        raise Unable(f"NA: {refusal}") from refusal
 
 
 class Outbox:

@@ -80,6 +80,7 @@ admin.site.register(
         models.Study,
         models.Series,
         models.Instance,
+        models.Tombstone,
         models.Heartbeat,
     ],
     ReadOnlyAdmin,

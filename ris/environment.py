@@ -30,12 +30,25 @@ def address(name: str, default: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def words(name: str) -> list[str]:
+    """The words of a list with commas or spaces; none if it is not set."""
+    return os.environ.get(name, "").replace(",", " ").split()
+
+
 def ae_title(name: str, default: str) -> str:
     """An AE title (PS3.5 6.2, VR AE): 1 to 16 characters of ASCII without backslash."""
     text = os.environ.get(name) or default
     if not _AE_TITLE.fullmatch(text):
         raise UnreadableSetting(name, f"must be an AE title of 1 to 16 ASCII characters; it is {text!r}")
     return text.strip()
+
+
+def days(name: str, default: str) -> int:
+    """A number of days, at least one."""
+    text = os.environ.get(name) or default
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 36500:
+        raise UnreadableSetting(name, f"must be a number of days from 1 to 36499; it is {text!r}")
+    return int(text)
 
 
 def time_zone(name: str, default: str) -> str:

@@ -42,6 +42,18 @@ class TransitionNotAllowed(Refusal):
         super().__init__(f"{what} is {status}: {verb} is not allowed")
 
 
+class CancelRefused(TransitionNotAllowed):
+    """The order with the key ``order_pk`` cannot be canceled any more: one of its steps was started."""
+
+    def __init__(self, order_pk: int, refused: TransitionNotAllowed) -> None:
+        self.order_pk = order_pk
+        super().__init__(refused.status, refused.verb, refused.what)
+
+
+class OrderNumberTaken(Refusal):
+    """An order number is another order's, or the order has another one."""
+
+
 class OrderOfOtherPatient(Refusal):
     """The order number, accession number or Study Instance UID belongs to another patient."""
 
@@ -52,6 +64,10 @@ class PatientMismatch(Refusal):
 
 class MergeNotPossible(Refusal):
     """The two patient records cannot be merged: they are one, or it would close a circle."""
+
+
+class IdentifierTaken(Refusal):
+    """The patient identifier names another patient."""
 
 
 class InvalidIdentifier(Refusal):

@@ -21,19 +21,23 @@ def accession_number(order_pk: int) -> str:
     return f"SV{order_pk:08d}"
 
 
-def requested_procedure_id(procedure_pk: int) -> str:
-    """A Requested Procedure ID (0040,1001) of at most 16 characters."""
-    return f"RP{procedure_pk:08d}"
+def requested_procedure_id(order_pk: int, position: int) -> str:
+    """A Requested Procedure ID (0040,1001) of at most 16 characters: of the order's procedure at ``position``."""
+    return f"RP{order_pk:08d}" + _behind_the_first(position)
 
 
-def scheduled_procedure_step_id(step_pk: int) -> str:
-    """A Scheduled Procedure Step ID (0040,0009) of at most 16 characters."""
-    return f"SPS{step_pk:08d}"
+def scheduled_procedure_step_id(procedure_pk: int, position: int) -> str:
+    """A Scheduled Procedure Step ID (0040,0009) of at most 16 characters: of the procedure's step at ``position``."""
+    return f"SPS{procedure_pk:08d}" + _behind_the_first(position)
+
+
+def _behind_the_first(position: int) -> str:
+    return "" if position == 1 else f"-{position}"
 
 
 def is_ours(step_id: str) -> bool:
     """Whether the Scheduled Procedure Step ID is one that we made."""
-    return bool(re.fullmatch(r"SPS\d{8,}", step_id))
+    return bool(re.fullmatch(r"SPS\d{8,}(-\d+)?", step_id))
 
 
 def study_instance_uid(issuer: str, order_number: str, position: int) -> str:

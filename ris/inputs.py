@@ -1,9 +1,11 @@
 """What the edges hand to the services: frozen facts, free of HL7 and DICOM.
 
 In every optional attribute ``None`` means *not said* (leave what is there) and ``""`` means *said to be empty* (clear
-it), which is HL7's difference between an empty field and ``""`` (HL7 v2.5.1 2.5.3).
+it), which is HL7's difference between an empty field and ``""`` (HL7 v2.5.1 2.5.3). ``provenance`` says for each
+attribute in which field of the message it was found.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -14,12 +16,15 @@ from typing import Any, Literal
 class Actor:
     """Who did it: ``kind`` is USER, HL7, DICOM or SYSTEM; ``name`` a user name, AE title, or application.
 
-    ``source_message`` points to the message that caused it, such as ``HL7 MSH-10 4711`` or ``MPPS 1.2.3``.
+    ``source_message`` points to the message that caused it, such as ``HL7 MSH-10 4711`` or ``MPPS 1.2.3``;
+    ``said_at`` (aware) is when its sender said it, None for now: messages that overtake each other are put in that
+    order (services.precedence).
     """
 
     kind: Literal["USER", "HL7", "DICOM", "SYSTEM"]
     name: str
     source_message: str = ""
+    said_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -62,43 +67,64 @@ class PatientIdentity:
 
 @dataclass(frozen=True, kw_only=True)
 class VisitInfo:
-    """A visit (admission). Without an ``admission_id`` its attributes belong to the order alone."""
+    """A visit (admission). Without an ``admission_id`` its attributes belong to the order alone.
+
+    ``status`` is a Visit.Status, the empty one for a visit that goes on.
+    """
 
     admission_id: Identifier = Identifier()
     current_patient_location: str | None = None
     patient_class: str | None = None
     referring_physician: str | None = None
+    status: str | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepRequest:
-    """One scheduled procedure step as asked for. ``start`` is aware; None means *to be scheduled*, never *now*."""
+    """One scheduled procedure step as asked for. An identifier cannot be cleared: empty is not said.
+
+    ``start`` is aware. Never said it means *to be scheduled*, never *now*; said to be empty it takes the booking away.
+    """
 
     scheduled_procedure_step_id: str = ""
-    modality: str = ""
-    description: str = ""
-    protocol_codes: tuple[Code, ...] = ()
-    start: datetime | None = None
+    modality: str | None = None
+    description: str | None = None
+    protocol_codes: tuple[Code, ...] | None = None
+    start: datetime | Literal[""] | None = None
     duration_minutes: int | None = None
-    station_ae_titles: tuple[str, ...] = ()
-    station_name: str = ""
-    location: str = ""
-    performing_physician: str = ""
-    pre_medication: str = ""
-    contrast_agent: str = ""
+    station_ae_titles: tuple[str, ...] | None = None
+    station_name: str | None = None
+    location: str | None = None
+    performing_physician: str | None = None
+    pre_medication: str | None = None
+    contrast_agent: str | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcedureRequest:
-    """One requested procedure (an exam) with its steps."""
+    """One requested procedure (an exam) with its steps. An identifier cannot be cleared: empty is not said."""
 
     requested_procedure_id: str = ""
     study_instance_uid: str = ""
-    code: Code = Code()
-    description: str = ""
-    reason: str = ""
-    comments: str = ""
+    code: Code | None = None
+    description: str | None = None
+    reason: str | None = None
+    comments: str | None = None
     steps: tuple[StepRequest, ...] = (StepRequest(),)
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderKey:
+    """The numbers by which a later message names an order."""
+
+    sender: str
+    placer_order_number: Identifier = Identifier()
+    filler_order_number: Identifier = Identifier()
+    accession_number: str = ""
+    patient: Identifier = Identifier()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,24 +147,45 @@ class OrderRequest:
     clinical_information: str | None = None
     medical_alerts: str | None = None
     allergies: str | None = None
-    pregnancy_status: int | None = None
+    pregnancy_status: int | Literal[""] | None = None
     patient_state: str | None = None
-    patient_weight: Decimal | None = None
-    patient_size: Decimal | None = None
+    patient_weight: Decimal | Literal[""] | None = None
+    patient_size: Decimal | Literal[""] | None = None
     transport_arrangements: str | None = None
     confidentiality: str | None = None
     procedures: tuple[ProcedureRequest, ...] = (ProcedureRequest(),)
+    parent: OrderKey | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderKey:
-    """The numbers by which a later message names an order."""
+class AppointmentNotice:
+    """What a scheduling system says of one appointment (HL7 SIU).
 
-    sender: str
-    placer_order_number: Identifier = Identifier()
-    filler_order_number: Identifier = Identifier()
-    accession_number: str = ""
-    patient: Identifier = Identifier()
+    ``orders`` are the numbers that may name its order, best first, at least one; ``placer_id`` and ``filler_id`` are
+    the appointment's own. ``start`` said to be empty takes the booking away. ``resources`` are names of rooms or AE
+    titles.
+    """
+
+    orders: tuple[OrderKey, ...]
+    placer_id: Identifier = Identifier()
+    filler_id: Identifier = Identifier()
+    procedure: Code = Code()
+    start: datetime | Literal[""] | None = None
+    duration_minutes: int | None = None
+    resources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportNotice:
+    """That a report of an exam came or changed (HL7 ORU). ``status`` is a RequestedProcedure.ReportStatus."""
+
+    order: OrderKey
+    status: str
+    study_instance_uid: str = ""
+    requested_procedure_id: str = ""
+    code: Code = Code()
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from ris.errors import UnknownPerformedStep
 from ris.models import (
     ExpectedInstance,
     Instance,
+    Order,
     Patient,
     PerformedProcedureStep,
     RequestedProcedure,
@@ -53,6 +55,14 @@ def worklist_steps(statuses: Collection[StepStatus] = PENDING) -> QuerySet[Sched
     # EXISTS, not a join: DISTINCT over a join sorts every column of every row.
     assigned = ScheduledProcedureStep.stations.through.objects.filter(scheduledprocedurestep=OuterRef("pk"))
     return steps().filter(Exists(assigned), status__in=statuses, on_hold=False)
+
+
+def steps_on_no_worklist(order: Order) -> QuerySet[ScheduledProcedureStep]:
+    """The steps of an order that ``worklist_steps`` does not have."""
+    assigned = ScheduledProcedureStep.stations.through.objects.filter(scheduledprocedurestep=OuterRef("pk"))
+    return ScheduledProcedureStep.objects.filter(requested_procedure__order=order).exclude(
+        Exists(assigned), status__in=PENDING, on_hold=False
+    )
 
 
 def worklist_obstacles(step: ScheduledProcedureStep) -> list[str]:
@@ -131,6 +141,33 @@ def history(procedure: RequestedProcedure) -> QuerySet[WorkflowEvent]:
     ).select_related("step", "performed_step")
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where one attribute of an exam came from: a field of a message."""
+
+    label: str
+    value: Any
+    place: str
+    message: str
+
+
+def origins(procedure: RequestedProcedure) -> list[Origin]:
+    """Where the exam's attributes came from: the order's, its own, its steps'; none for what nobody sent."""
+    steps = list(procedure.steps.all())
+    found = _origins(procedure.order, "") + _origins(procedure, "")
+    for step in steps:
+        found += _origins(step, f" of step {step.scheduled_procedure_step_id}" if len(steps) > 1 else " of the step")
+    return found
+
+
+def _origins(row: Order | RequestedProcedure | ScheduledProcedureStep, of: str) -> list[Origin]:
+    return [
+        Origin(name.replace("_", " ").capitalize() + of, getattr(row, name), place, message)
+        for name, (place, message) in row.provenance.items()
+        if hasattr(row, name)
+    ]
+
+
 @dataclass
 class BoardColumn:
     """One room's steps of a day in the order of their start; ``room`` None: no room yet."""
@@ -201,10 +238,16 @@ def exams_by_accession_number(accession_number: str) -> QuerySet[RequestedProced
 
 def exams_found(text: str) -> QuerySet[RequestedProcedure]:
     """Exams, the newest first, by accession number, patient ID or words of the name."""
-    patients = Patient.objects.filter(_named(text) | Q(identifiers__value=text))
     return (
-        exams().filter(Q(order__accession_number=text) | Q(order__patient__in=patients)).order_by("-created_at", "-pk")
+        exams()
+        .filter(Q(order__accession_number=text) | Q(order__patient__in=patients_found(text)))
+        .order_by("-created_at", "-pk")
     )
+
+
+def patients_found(text: str) -> QuerySet[Patient]:
+    """Patients by an identifier or by words of the name."""
+    return Patient.objects.filter(_named(text) | Q(identifiers__value=text)).distinct()
 
 
 def _named(text: str) -> Q:

@@ -15,7 +15,7 @@ AE_TITLE = environment.ae_title("SUNVIEW_AE_TITLE", "SUNVIEW")
 
 SECRET_KEY = environment.secret_key("SUNVIEW_SECRET_KEY", DATA_DIR)
 DEBUG = False
-ALLOWED_HOSTS = sorted({HTTP_ADDRESS[0], "localhost", "127.0.0.1"})
+ALLOWED_HOSTS = sorted({HTTP_ADDRESS[0], "localhost", "127.0.0.1", *environment.words("SUNVIEW_HOSTS")})
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -129,6 +129,11 @@ Q_CLUSTER = {
     "recycle": 500,
     "label": "Tasks",
 }
+
+#: Days for which messages are kept that were carried out or settled.
+MESSAGE_DAYS = environment.days("SUNVIEW_MESSAGE_DAYS", "365")
+#: Sweeps of the edges, beside those of ``ris.tasks``: task -> minutes between two runs.
+SCHEDULES = {"hl7.tasks.settle_repeated": 10, "hl7.tasks.purge": 60}
 
 LOGGING = {
     "version": 1,

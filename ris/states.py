@@ -52,6 +52,7 @@ class Verb(StrEnum):
     """What can be done to a step. ``restore`` is the discontinue that gives the step back to the worklist."""
 
     SCHEDULE = "schedule"
+    UNSCHEDULE = "unschedule"
     ARRIVE = "arrive"
     READY = "ready"
     START = "start"
@@ -70,7 +71,8 @@ _S = StepStatus
 #: verb, the statuses it is allowed in, the status it leads to (None: a flag beside the status), and who does it.
 TRANSITION_ROWS: tuple[tuple[Verb, tuple[StepStatus, ...], StepStatus | None, str], ...] = (
     (Verb.SCHEDULE, (_S.NEW, _S.SCHEDULED, _S.ARRIVED, _S.NO_SHOW), _S.SCHEDULED, "front desk, API, HL7 with a time"),
-    (Verb.ARRIVE, (_S.SCHEDULED,), _S.ARRIVED, "front desk"),
+    (Verb.UNSCHEDULE, (_S.SCHEDULED, _S.ARRIVED, _S.NO_SHOW), _S.NEW, "appointment canceled (SIU S15, S17)"),
+    (Verb.ARRIVE, (_S.SCHEDULED,), _S.ARRIVED, "front desk, ADT A10"),
     (Verb.READY, (_S.ARRIVED,), _S.READY, "technologist"),
     (Verb.START, (_S.SCHEDULED, _S.ARRIVED, _S.READY), _S.STARTED, "MPPS N-CREATE; first image without MPPS"),
     (Verb.RESUME, (_S.DISCONTINUED, _S.NO_SHOW), _S.STARTED, "MPPS N-CREATE for a step thought to be over"),
@@ -78,9 +80,9 @@ TRANSITION_ROWS: tuple[tuple[Verb, tuple[StepStatus, ...], StepStatus | None, st
     (Verb.DISCONTINUE, (_S.STARTED,), _S.DISCONTINUED, "all its MPPS DISCONTINUED"),
     (Verb.RESTORE, (_S.STARTED,), _S.SCHEDULED, "MPPS DISCONTINUED with DCM 110514, wrong entry picked"),
     (Verb.CANCEL, (_S.NEW, _S.SCHEDULED, _S.ARRIVED, _S.READY), _S.CANCELED, "ORC-1 CA/OC/DC, front desk"),
-    (Verb.NO_SHOW, (_S.SCHEDULED,), _S.NO_SHOW, "front desk"),
-    (Verb.HOLD, (_S.SCHEDULED, _S.ARRIVED), None, "front desk: hidden from worklists"),
-    (Verb.RELEASE, (_S.SCHEDULED, _S.ARRIVED), None, "front desk: shown again"),
+    (Verb.NO_SHOW, (_S.SCHEDULED,), _S.NO_SHOW, "front desk, SIU S26"),
+    (Verb.HOLD, (_S.NEW, _S.SCHEDULED, _S.ARRIVED), None, "ORC-1 HD, front desk: hidden from worklists"),
+    (Verb.RELEASE, (_S.NEW, _S.SCHEDULED, _S.ARRIVED), None, "ORC-1 RL, front desk: shown again"),
 )
 
 #: (status, verb) -> status. What is not in the table is not allowed.
@@ -160,7 +162,7 @@ def exam_status(
         (_S.STARTED in live or (done and waiting), ExamStatus.IN_PROGRESS),
         (done and images_complete, ExamStatus.IMAGES_COMPLETE),
         (done, ExamStatus.PERFORMED),
-        (any(held for status, held in rows if status in PENDING), ExamStatus.ON_HOLD),
+        (any(held for status, held in rows if status in PENDING | {_S.NEW}), ExamStatus.ON_HOLD),
         (bool(live & {_S.ARRIVED, _S.READY}), ExamStatus.ARRIVED),
         (_S.SCHEDULED in live, ExamStatus.SCHEDULED),
         (_S.NEW in live or not rows, ExamStatus.ORDERED),

@@ -2,6 +2,7 @@
 
 import logging
 
+from django.conf import settings
 from django.utils import timezone
 from django_q.models import Schedule
 
@@ -16,7 +17,7 @@ SCHEDULES = {"ris.tasks.complete_quiet_studies": 1}
 
 def ensure_schedules() -> None:
     """Write the schedules to the database; one row each, whoever starts first."""
-    for task, minutes in SCHEDULES.items():
+    for task, minutes in {**SCHEDULES, **settings.SCHEDULES}.items():
         Schedule.objects.update_or_create(
             name=task, defaults={"func": task, "schedule_type": Schedule.MINUTES, "minutes": minutes, "repeats": -1}
         )

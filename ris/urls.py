@@ -17,6 +17,7 @@ urlpatterns = [
     path("search/", search.search, name="search"),
     path("reconciliation/", reconciliation.reconciliation, name="reconciliation"),
     path("healthz", health.healthz, name="healthz"),
+    path("hl7/", include("hl7.urls")),
     path("api/v1/", include("ris.api.urls")),
     path("admin/", admin.site.urls),
 ]

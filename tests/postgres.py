@@ -28,27 +28,60 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@contextlib.contextmanager
-def server() -> Iterator[str]:
-    """Run a server on loopback and give its DATABASE_URL. initdb refuses root, so root becomes ``nobody`` for it."""
-    user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    folder = Path(tempfile.mkdtemp(prefix="sunview-postgres-"))
-    shutil.chown(folder, user)
-    tools, port = binaries(), free_port()
-    as_user = {"user": user} if os.geteuid() == 0 else {}
+class Postgres:
+    """A server on loopback in a folder of its own. initdb refuses root, so root becomes ``nobody`` for it.
 
-    def run(*command: str) -> None:
+    With ``fsync`` a commit waits for the disk.
+    """
+
+    def __init__(self, *, fsync: bool = False) -> None:
+        self._user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        self._folder = Path(tempfile.mkdtemp(prefix="sunview-postgres-"))
+        shutil.chown(self._folder, self._user)
+        port = free_port()
+        self.url = f"postgres://sunview@127.0.0.1:{port}/postgres"
+        self._options = (
+            f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={self._folder} -c fsync={fsync}"
+        )
+        data = f"{self._folder}/data"
+        self._run("initdb", "-D", data, "-U", "sunview", "--auth=trust", "-E", "UTF8", "--locale=C")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        as_user = {"user": self._user} if os.geteuid() == 0 else {}
+        command = (f"{binaries()}/{program}", *arguments)
         subprocess.run(command, check=True, capture_output=True, cwd="/", **as_user)
 
-    run(f"{tools}/initdb", "-D", f"{folder}/data", "-U", "sunview", "--auth=trust", "-E", "UTF8", "--locale=C")
-    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
-    control = (f"{tools}/pg_ctl", "-D", f"{folder}/data", "-w", "-l", f"{folder}/log")
-    run(*control, "-o", options, "start")
+    def _control(self, *arguments: str) -> None:
+        self._run("pg_ctl", "-D", f"{self._folder}/data", "-w", "-l", f"{self._folder}/log", *arguments)
+
+    def start(self) -> None:
+        self._control("-o", self._options, "start")
+
+    def stop(self) -> None:
+        """At once, as if the machine had gone."""
+        self._control("-m", "immediate", "stop")
+
+    def remove(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running(*, fsync: bool = False) -> Iterator[Postgres]:
+    """A fresh server while the block runs."""
+    postgres = Postgres(fsync=fsync)
+    postgres.start()
     try:
-        yield f"postgres://sunview@127.0.0.1:{port}/postgres"
+        yield postgres
     finally:
-        run(*control, "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+        postgres.stop()
+        postgres.remove()
+
+
+@contextlib.contextmanager
+def server(*, fsync: bool = False) -> Iterator[str]:
+    """Run a fresh server and give its DATABASE_URL."""
+    with running(fsync=fsync) as postgres:
+        yield postgres.url
 
 
 if __name__ == "__main__":  # python -m tests.postgres COMMAND...: the command with DATABASE_URL of a fresh server

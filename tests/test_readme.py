@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from hl7.control import ANY, CONTROL_ROWS
 from ris import processes
 from ris.states import TRANSITION_ROWS
 
@@ -25,3 +26,20 @@ def test_every_process_is_named():
     """Each process of the supervisor is in the picture."""
     for process in processes.PROCESSES:
         assert f" {process} " in README
+
+
+def control() -> str:
+    rows = (
+        f"| {', '.join(controls)} | {', '.join(_word(status) for status in statuses)} | {action.value} |"
+        for controls, statuses, action in CONTROL_ROWS
+    )
+    return "\n".join(["| ORC-1 | ORC-5 | does |", "|---|---|---|", *rows])
+
+
+def _word(status: str) -> str:
+    return {ANY: "any", "": "empty"}.get(status, status)
+
+
+def test_order_control_table():
+    """The order control table of the README is the one of the code."""
+    assert f"<!-- control -->\n{control()}\n<!-- /control -->" in README

@@ -43,7 +43,10 @@ OF_REFUSAL: dict[type[errors.Refusal], int] = {
     errors.UnknownPatient: INVALID_ATTRIBUTE_VALUE,
     errors.UnknownStation: NOT_AUTHORIZED,
     errors.TransitionNotAllowed: PROCESSING_FAILURE,
+    errors.CancelRefused: PROCESSING_FAILURE,
     errors.MergeNotPossible: PROCESSING_FAILURE,
+    errors.IdentifierTaken: PROCESSING_FAILURE,
+    errors.OrderNumberTaken: PROCESSING_FAILURE,
     errors.RoomCannotPerform: PROCESSING_FAILURE,
 }
 

@@ -1,5 +1,5 @@
 from ris.models.event import EventIsAppendOnly, WorkflowEvent
-from ris.models.order import Order, RequestedProcedure
+from ris.models.order import Order, RequestedProcedure, Tombstone
 from ris.models.patient import Patient, PatientIdentifier, Visit, name_key
 from ris.models.process import Heartbeat
 from ris.models.station import AE_TITLE, ProcedureType, Room, Station
@@ -23,6 +23,7 @@ __all__ = [
     "Series",
     "Station",
     "Study",
+    "Tombstone",
     "Visit",
     "WorkflowEvent",
     "name_key",

@@ -3,7 +3,7 @@
 from django.db import models
 
 from ris.models.order import Order, RequestedProcedure
-from ris.models.patient import Patient
+from ris.models.patient import Patient, PatientIdentifier
 from ris.models.step import PerformedProcedureStep, ScheduledProcedureStep
 
 
@@ -24,6 +24,14 @@ class WorkflowEvent(models.Model):
     )
     performed_step = models.ForeignKey(
         PerformedProcedureStep, null=True, blank=True, on_delete=models.PROTECT, related_name="events"
+    )
+    retired_identifier = models.ForeignKey(
+        PatientIdentifier,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="events",
+        help_text="Of a merge: the name that was given up. A reference, so that the event itself holds no identity",
     )
     verb = models.CharField(max_length=24)
     old_status = models.CharField(max_length=16, blank=True)

@@ -31,6 +31,12 @@ class Order(models.Model):
     patient_size = models.DecimalField(max_digits=4, decimal_places=2, null=True, blank=True, help_text="m")
     transport_arrangements = models.CharField(max_length=64, blank=True)
     confidentiality = models.CharField(max_length=64, blank=True)
+    canceled_at = models.DateTimeField(null=True, blank=True, help_text="The cancellation is final: when it was said")
+    cancel_reason = models.CharField(max_length=250, blank=True)
+    is_provisional = models.BooleanField(default=False, help_text="A change came first: the order itself is awaited")
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children")
+    said_at = models.JSONField(default=dict, blank=True, editable=False, help_text="{attribute: stamp of who said it}")
+    provenance = models.JSONField(default=dict, blank=True, help_text="{attribute: [field, message]}")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -53,8 +59,35 @@ class Order(models.Model):
         return f"Order {self.accession_number}"
 
 
+class Tombstone(models.Model):
+    """A cancellation of an order that is not here: when the order comes it is canceled already."""
+
+    sender = models.CharField(max_length=128)
+    placer_order_number = models.CharField(max_length=64, blank=True, db_index=True)
+    placer_issuer = models.CharField(max_length=128, blank=True)
+    filler_order_number = models.CharField(max_length=64, blank=True, db_index=True)
+    filler_issuer = models.CharField(max_length=128, blank=True)
+    accession_number = models.CharField(max_length=16, blank=True, db_index=True)
+    canceled_at = models.DateTimeField()
+    cancel_reason = models.CharField(max_length=250, blank=True)
+    source_message = models.CharField(max_length=250, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"Cancellation {self.pk} of an order not here"
+
+
 class RequestedProcedure(models.Model):
     """One exam. ``status`` is computed from steps, images and report and kept for the indexes (services.events)."""
+
+    class ReportStatus(models.TextChoices):
+        NONE = "", "no report"
+        REGISTERED = "REGISTERED", "registered"
+        PARTIAL = "PARTIAL", "partial"
+        PRELIMINARY = "PRELIMINARY", "preliminary"
+        FINAL = "FINAL", "final"
+        CORRECTED = "CORRECTED", "corrected"
+        CANCELED = "CANCELED", "canceled"
 
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="procedures")
     position = models.PositiveSmallIntegerField(default=1, help_text="1 for the order's first procedure")
@@ -71,7 +104,11 @@ class RequestedProcedure(models.Model):
     )
     images_complete = models.BooleanField(default=False)
     images_inferred = models.BooleanField(default=False, help_text="Complete because quiet, not because counted")
-    reported_at = models.DateTimeField(null=True, blank=True)
+    report_status = models.CharField(max_length=16, choices=ReportStatus, blank=True, default=ReportStatus.NONE)
+    report_changed_at = models.DateTimeField(null=True, blank=True, help_text="When the report got this status")
+    reported_at = models.DateTimeField(null=True, blank=True, help_text="Only while the report is final or corrected")
+    said_at = models.JSONField(default=dict, blank=True, editable=False, help_text="{attribute: stamp of who said it}")
+    provenance = models.JSONField(default=dict, blank=True, help_text="{attribute: [field, message]}")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

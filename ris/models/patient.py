@@ -23,6 +23,7 @@ class Patient(models.Model):
     patient_address = models.CharField(max_length=250, blank=True)
     telephone = models.CharField(max_length=64, blank=True)
     patient_comments = models.TextField(blank=True)
+    said_at = models.JSONField(default=dict, blank=True, editable=False, help_text="{attribute: stamp of who said it}")
     merged_into = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="merged")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -59,6 +60,7 @@ class PatientIdentifier(models.Model):
     patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="identifiers")
     value = models.CharField(max_length=64)
     issuer = models.CharField(max_length=64, blank=True)
+    is_retired = models.BooleanField(default=False, help_text="Merged away: what it says only fills gaps")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["value", "issuer"], name="one_patient_per_identifier")]
@@ -70,12 +72,19 @@ class PatientIdentifier(models.Model):
 class Visit(models.Model):
     """One admission of a patient (DICOM Visit; HL7 PV1)."""
 
+    class Status(models.TextChoices):
+        CURRENT = "", "current"
+        DISCHARGED = "DISCHARGED", "discharged"
+        CANCELED = "CANCELED", "canceled"
+
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="visits")
     admission_id = models.CharField(max_length=64)
     issuer_of_admission_id = models.CharField(max_length=64, blank=True)
     current_patient_location = models.CharField(max_length=64, blank=True)
     patient_class = models.CharField(max_length=16, blank=True)
     referring_physician = models.CharField(max_length=324, blank=True)
+    status = models.CharField(max_length=16, choices=Status, blank=True, default=Status.CURRENT)
+    said_at = models.JSONField(default=dict, blank=True, editable=False, help_text="{attribute: stamp of who said it}")
 
     class Meta:
         constraints = [

@@ -29,6 +29,10 @@ class ScheduledProcedureStep(models.Model):
     performing_physician = models.CharField(max_length=324, blank=True)
     pre_medication = models.CharField(max_length=64, blank=True)
     contrast_agent = models.CharField(max_length=64, blank=True)
+    placer_appointment_id = models.CharField(max_length=200, blank=True, db_index=True, help_text="SCH-1")
+    filler_appointment_id = models.CharField(max_length=200, blank=True, db_index=True, help_text="SCH-2")
+    said_at = models.JSONField(default=dict, blank=True, editable=False, help_text="{attribute: stamp of who said it}")
+    provenance = models.JSONField(default=dict, blank=True, help_text="{attribute: [field, message]}")
 
     class Meta:
         ordering = ["requested_procedure_id", "position"]
@@ -57,7 +61,7 @@ class ScheduledProcedureStep(models.Model):
     def shown_status(self) -> str:
         """The clinic's word for the step on board and page: what the exam says once the step is done."""
         exam = self.requested_procedure.status
-        if self.on_hold and self.status in PENDING:
+        if self.on_hold and self.status in PENDING | {StepStatus.NEW}:
             return ExamStatus.ON_HOLD
         if self.status == StepStatus.STARTED:
             return ExamStatus.IN_PROGRESS

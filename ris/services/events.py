@@ -65,10 +65,12 @@ def record(
     order: Order | None = None,
     **facts: Any,
 ) -> WorkflowEvent:
-    """Write one event, bringing the exam's computed status up to date first. ``facts`` are WorkflowEvent columns."""
+    """Write one event, bringing the exam's computed status up to date first. ``facts`` are WorkflowEvent columns;
+    who gives ``exam_status`` has seen to it.
+    """
     procedure = procedure or (step.requested_procedure if step else None)
     order = order or (procedure.order if procedure else None)
-    if procedure:
+    if procedure and "exam_status" not in facts:
         facts["old_exam_status"], facts["exam_status"] = refresh_exam(procedure)
     facts.setdefault("patient", order.patient if order else None)
     facts["reason"] = facts.get("reason", "")[:250]

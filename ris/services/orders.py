@@ -1,15 +1,22 @@
-"""The order filler: place, change and cancel orders."""
+"""The order filler: place, change, hold and cancel orders. What holds when messages overtake is in precedence.py."""
 
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists
 
 from ris import identifiers
-from ris.errors import IncompleteRequest, OrderOfOtherPatient, TransitionNotAllowed, UnknownOrder
-from ris.inputs import Actor, OrderKey, OrderRequest, ProcedureRequest
-from ris.models import Order, Patient, PatientIdentifier, RequestedProcedure
-from ris.services import events, patients, planning
+from ris.errors import (
+    CancelRefused,
+    IncompleteRequest,
+    OrderNumberTaken,
+    OrderOfOtherPatient,
+    TransitionNotAllowed,
+    UnknownOrder,
+)
+from ris.inputs import Actor, Identifier, OrderKey, OrderRequest
+from ris.models import Order, Patient, RequestedProcedure, ScheduledProcedureStep
+from ris.services import events, order_numbers, patients, precedence, procedures, provenance, scheduling, tombstones
 from ris.states import StepStatus, Verb
 
 _TEXTS = (
@@ -29,97 +36,154 @@ _VISIT_TEXTS = ("referring_physician", "current_patient_location")
 
 
 @transaction.atomic
-def place(request: OrderRequest, actor: Actor) -> Order:
+def place(request: OrderRequest, actor: Actor, *, provisional: bool = False) -> Order:
     """Take a new order (ORC-1 NW), or bring the same order up to date when it is sent again.
 
-    IncompleteRequest without patient or order number; InvalidIdentifier for numbers that DICOM cannot carry;
-    OrderOfOtherPatient if a number belongs to somebody else; TransitionNotAllowed for an order that was canceled.
+    ``provisional``: it is a change (ORC-1 XO) of an order that is not here yet. An order that was canceled ahead is
+    kept as canceled. IncompleteRequest without patient or order number; InvalidIdentifier for numbers that DICOM cannot
+    carry; OrderOfOtherPatient if a number belongs to somebody else; TransitionNotAllowed for an order that was
+    canceled since it was placed.
     """
     _check(request)
     patient = patients.register(request.patient, actor)
-    order, created = _get_or_create(request, patient)
-    if not created:
-        _refuse_canceled(order)
-    return _apply(order, request, patient, actor)
+    facts = _facts(request, patient, actor)
+    order, created = _get_or_create(request, patient, {**facts, "is_provisional": provisional}, actor)
+    if created:
+        tombstones.lay_on(order, _key(request))
+    else:
+        _refuse_canceled(order, actor, again=not provisional)
+    _refuse_other_patients(order, request, patient)
+    if order.is_provisional and not provisional:
+        order.is_provisional = False
+        order.save(update_fields=["is_provisional"])
+    return _apply(order, request, facts, actor, [] if created else _procedures(order))
 
 
 @transaction.atomic
 def change(request: OrderRequest, actor: Actor) -> Order:
     """Bring an order up to date (ORC-1 XO); UnknownOrder if it is not here, else refused like ``place``."""
     _check(request)
-    key = OrderKey(
-        sender=request.sender,
-        placer_order_number=request.placer_order_number,
-        filler_order_number=request.filler_order_number,
-    )
-    find(key)
+    order_numbers.find(_key(request))
     patient = patients.register(request.patient, actor)
-    order = _lock(key)
-    _refuse_canceled(order)
-    return _apply(order, request, patient, actor)
+    order = order_numbers.lock(_key(request))
+    _refuse_canceled(order, actor, again=False)
+    _refuse_other_patients(order, request, patient)
+    return _apply(order, request, _facts(request, patient, actor), actor, _procedures(order))
 
 
 @transaction.atomic
 def cancel(key: OrderKey, actor: Actor, reason: str = "") -> Order:
-    """Cancel every step of an order (ORC-1 CA). A repeat changes nothing.
+    """Cancel an order for good, with every step of it (ORC-1 CA). A repeat changes nothing.
 
-    UnknownOrder if no order has the numbers; OrderOfOtherPatient if the key names another patient;
-    TransitionNotAllowed once one of its steps was started, and then nothing is canceled.
+    UnknownOrder if no order has the numbers; OrderOfOtherPatient if the key names another patient; CancelRefused once
+    one of its steps was started, and then nothing is canceled.
     """
-    order = _lock(key)
-    if key.patient and not _is_of(order, key):
-        raise OrderOfOtherPatient("The order with these numbers belongs to another patient")
-    for procedure in order.procedures.all():
-        _cancel_steps(procedure, actor, reason)
+    order = order_numbers.lock(key)
+    try:
+        _cancel_procedures(order, actor, reason)
+    except TransitionNotAllowed as refused:
+        raise CancelRefused(order.pk, refused) from refused
+    said_at = precedence.said_at(actor)
+    if order.canceled_at is None or said_at > order.canceled_at:
+        order.canceled_at, order.cancel_reason = said_at, reason[:250]
+        order.save(update_fields=["canceled_at", "cancel_reason"])
+    return order
+
+
+@transaction.atomic
+def cancel_ahead(key: OrderKey, actor: Actor, reason: str = "") -> Order | None:
+    """Cancel an order that is not here: it will be canceled when it comes. A repeat changes nothing.
+
+    The order, canceled, if it came in this instant. UnknownOrder if the numbers name several.
+    """
+    tombstones.hold(key)
+    if order_numbers.candidates(key).exists():
+        return cancel(key, actor, reason)
+    tombstones.bury(key, actor, reason)
+    return None
+
+
+@transaction.atomic
+def tell_refused_cancel(order_pk: int, actor: Actor, reason: str) -> Order:
+    """Record with the order that its cancellation was refused: somebody wants it not to go on.
+
+    Called after the refusal rolled back what the cancellation had done.
+    """
+    order = events.lock_order(order_pk)
+    for procedure in _procedures(order):
+        events.record("cancel refused", actor, procedure=procedure, reason=reason)
     return order
 
 
 @transaction.atomic
 def cancel_exam(procedure_pk: int, actor: Actor, reason: str) -> RequestedProcedure:
     """Cancel every step of one exam (front desk). A repeat changes nothing; TransitionNotAllowed once started."""
-    procedures = RequestedProcedure.objects.filter(pk=procedure_pk)
-    order_pk = procedures.values_list("order_id", flat=True).first()
+    found = RequestedProcedure.objects.filter(pk=procedure_pk)
+    order_pk = found.values_list("order_id", flat=True).first()
     if order_pk is None:
         raise UnknownOrder("This exam is not here")
     events.lock_order(order_pk)
-    procedure = procedures.select_related("order__patient").get()
+    procedure = found.select_related("order__patient").get()
     _cancel_steps(procedure, actor, reason)
     return procedure
 
 
-def find(key: OrderKey) -> Order:
-    """The order that the key's numbers name, not locked; UnknownOrder if none or several do."""
-    found = list(_candidates(key)[:2])
-    if len(found) != 1:
-        numbers = (key.placer_order_number.value, key.filler_order_number.value, key.accession_number)
-        named = dict.fromkeys(number for number in numbers if number)
-        raise UnknownOrder(f"No single order has the number {' or '.join(named)}")
-    return found[0]
+@transaction.atomic
+def hold(key: OrderKey, actor: Actor, reason: str = "") -> Order:
+    """Hide every waiting step of an order from worklists (ORC-1 HD). A repeat changes nothing.
+
+    UnknownOrder, OrderOfOtherPatient; TransitionNotAllowed if no step waits any more.
+    """
+    order, waiting = _waiting(key, Verb.HOLD)
+    for step in waiting:
+        scheduling.hold(step.pk, actor, reason)
+    return order
 
 
-def _candidates(key: OrderKey) -> QuerySet[Order]:
-    placer, filler = key.placer_order_number, key.filler_order_number
-    if placer:
-        by_placer = Order.objects.filter(placer_order_number=placer.value, placer_issuer=placer.issuer or key.sender)
-        if by_placer.exists() or not filler:
-            return by_placer
-    if filler:
-        number = Q(filler_order_number=filler.value, filler_issuer__in=[filler.issuer or key.sender, ""])
-        ours = Q(filler_order_number="", accession_number=filler.value)  # what we tell as filler number when none came
-        return Order.objects.filter(number | ours)
-    if key.accession_number:
-        return Order.objects.filter(accession_number=key.accession_number)
-    return Order.objects.none()
+@transaction.atomic
+def release(key: OrderKey, actor: Actor) -> Order:
+    """Show what was held again (ORC-1 RL); refused like ``hold``."""
+    order, waiting = _waiting(key, Verb.RELEASE)
+    for step in waiting:
+        scheduling.release(step.pk, actor)
+    return order
 
 
-def _lock(key: OrderKey) -> Order:
-    return events.lock_order(find(key).pk)
+@transaction.atomic
+def assign_placer_number(key: OrderKey, placer: Identifier, actor: Actor) -> Order:
+    """Give an order that has none the placer's number (ORC-1 NA). A repeat changes nothing.
+
+    UnknownOrder if ``key`` names no order; OrderNumberTaken if the order has another number, or another order this one.
+    """
+    order = order_numbers.lock(key)
+    number = {"placer_order_number": placer.value, "placer_issuer": placer.issuer or key.sender}
+    if order.placer_order_number == placer.value:
+        return order
+    if order.placer_order_number or Order.objects.filter(**number).exists():
+        raise OrderNumberTaken(f"Order {order.accession_number} has another placer order number, or another order this")
+    for name, value in number.items():
+        setattr(order, name, value)
+    order.save(update_fields=[*number])
+    events.record("number", actor, order=order)
+    return order
 
 
-def _is_of(order: Order, key: OrderKey) -> bool:
-    return PatientIdentifier.objects.filter(
-        patient=order.patient, value=key.patient.value, issuer=key.patient.issuer
-    ).exists()
+def _waiting(key: OrderKey, verb: Verb) -> tuple[Order, list[ScheduledProcedureStep]]:
+    order = order_numbers.lock(key)
+    steps = list(ScheduledProcedureStep.objects.filter(requested_procedure__order=order).order_by("pk"))
+    waiting = [step for step in steps if step.allows(verb)]
+    if not waiting:
+        raise TransitionNotAllowed(steps[0].status if steps else "empty", verb, f"Order {order.accession_number}")
+    return order, waiting
+
+
+def _key(request: OrderRequest) -> OrderKey:
+    """The request's own numbers. An accession number alone does not name the order that is placed."""
+    return OrderKey(
+        sender=request.sender,
+        placer_order_number=request.placer_order_number,
+        filler_order_number=request.filler_order_number,
+    )
 
 
 def _check(request: OrderRequest) -> None:
@@ -133,37 +197,45 @@ def _check(request: OrderRequest) -> None:
             identifiers.check_short_string("Scheduled procedure step ID", step.scheduled_procedure_step_id)
 
 
-def _get_or_create(request: OrderRequest, patient: Patient) -> tuple[Order, bool]:
+def _get_or_create(request: OrderRequest, patient: Patient, facts: dict[str, Any], actor: Actor) -> tuple[Order, bool]:
     """The order by the placer's number, else by the filler's, locked; two callers at once make one."""
     placer, filler = request.placer_order_number, request.filler_order_number
-    if placer:
-        key = {"placer_order_number": placer.value, "placer_issuer": placer.issuer or request.sender}
-    else:
-        key = {"filler_order_number": filler.value, "filler_issuer": filler.issuer or request.sender}
+    by_placer = {"placer_order_number": placer.value, "placer_issuer": placer.issuer or request.sender}
+    by_filler = {"filler_order_number": filler.value, "filler_issuer": filler.issuer or request.sender}
+    if placer and filler:  # it may have come by the filler's number alone before
+        named = Order.objects.filter(**by_placer)
+        Order.objects.filter(~Exists(named), placer_order_number="", **by_filler).update(**by_placer)
+    said_at = dict.fromkeys(facts, precedence.stamp(actor))
     return (
         Order.objects.select_for_update(of=("self",), no_key=True)
         .select_related("patient")
-        .get_or_create(**key, defaults={"patient": patient, "sender": request.sender})
+        .get_or_create(
+            **(by_placer if placer else by_filler),
+            defaults={
+                **facts,
+                "patient": patient,
+                "sender": request.sender,
+                "said_at": said_at,
+                "provenance": provenance.entries(request.provenance, actor),
+            },
+        )
     )
 
 
-def _refuse_canceled(order: Order) -> None:
-    steps = {step for procedure in order.procedures.all() for step in procedure.steps.values_list("status", flat=True)}
-    if steps == {StepStatus.CANCELED}:
+def _refuse_canceled(order: Order, actor: Actor, *, again: bool) -> None:
+    """Refuse what would have to revive an order: one that the desk canceled, or one that is placed ``again``."""
+    if order.canceled_at is None:
+        rows = ScheduledProcedureStep.objects.filter(requested_procedure__order=order)
+        refused = set(rows.values_list("status", flat=True)) == {StepStatus.CANCELED}
+    else:
+        refused = again and not order.is_provisional and precedence.said_at(actor) > order.canceled_at
+    if refused:
         raise TransitionNotAllowed(StepStatus.CANCELED, Verb.SCHEDULE, f"Order {order.accession_number}")
 
 
-def _apply(order: Order, request: OrderRequest, patient: Patient, actor: Actor) -> Order:
+def _refuse_other_patients(order: Order, request: OrderRequest, patient: Patient) -> None:
     if order.patient_id != patient.pk:
         raise OrderOfOtherPatient("The order number belongs to an order of another patient")
-    _refuse_foreign_numbers(order, request)
-    _take_over(order, request)
-    for index, wanted in enumerate(request.procedures, 1):
-        _apply_procedure(order, wanted, index, actor)
-    return order
-
-
-def _refuse_foreign_numbers(order: Order, request: OrderRequest) -> None:
     others = Order.objects.exclude(patient=order.patient_id)
     number = request.accession_number
     if number and others.filter(accession_number=number, accession_issuer=request.accession_issuer).exists():
@@ -173,83 +245,48 @@ def _refuse_foreign_numbers(order: Order, request: OrderRequest) -> None:
         raise OrderOfOtherPatient("The Study Instance UID belongs to an order of another patient")
 
 
-def _take_over(order: Order, request: OrderRequest) -> None:
+def _facts(request: OrderRequest, patient: Patient, actor: Actor) -> dict[str, Any]:
+    """What the request says of the order itself. The visit, if it names one, is kept by the way."""
     said: dict[str, Any] = {name: getattr(request, name) for name in _TEXTS}
     said |= {name: getattr(request.visit, name) for name in _VISIT_TEXTS}
     if filler := request.filler_order_number:
         said |= {"filler_order_number": filler.value, "filler_issuer": filler.issuer or request.sender}
     if request.accession_number:
         said |= {"accession_number": request.accession_number, "accession_issuer": request.accession_issuer}
-    elif not order.accession_number:
-        said["accession_number"] = identifiers.accession_number(order.pk)
     if request.visit.admission_id:
-        said["visit"] = patients.admit(order.patient, request.visit)
-    for name, value in said.items():
-        if value is not None:
-            setattr(order, name, value)
-    order.save()
+        said["visit"] = patients.admit(patient, request.visit, actor)
+    if request.parent:
+        said["parent"] = order_numbers.candidates(request.parent).first()
+    return precedence.spoken(Order, said)
 
 
-def _apply_procedure(order: Order, wanted: ProcedureRequest, index: int, actor: Actor) -> None:
-    procedure = _matching(order, wanted, index)
-    created = procedure is None
-    if procedure is None:
-        procedure = RequestedProcedure(order=order, position=_next_position(order))
-    _fill(procedure, wanted)
-    if created:
-        events.record("order", actor, procedure=procedure)
-    planning.plan(procedure, wanted, actor)
+def _apply(
+    order: Order, request: OrderRequest, facts: dict[str, Any], actor: Actor, known: list[RequestedProcedure]
+) -> Order:
+    """Bring a locked order and the procedures ``known`` of it up to date; a canceled one stays canceled."""
+    taken = precedence.take(order, facts, precedence.stamp(actor))
+    noted = provenance.note(order, request.provenance, actor)
+    is_unsaved = not order.accession_number or order.is_provisional or order.canceled_at is not None
+    order.accession_number = order.accession_number or identifiers.accession_number(order.pk)
+    if taken.is_news or noted or is_unsaved:
+        order.save()
+    for index, wanted in enumerate(request.procedures, 1):
+        procedures.apply(order, wanted, index, known, actor, order_changed=bool(taken.changed))
+    if order.canceled_at is not None:
+        _cancel_procedures(order, actor, order.cancel_reason)
+    return order
 
 
-def _matching(order: Order, wanted: ProcedureRequest, index: int) -> RequestedProcedure | None:
-    """The procedure meant: by Study UID, by requested procedure ID, else by its place in the order."""
-    procedures = list(order.procedures.select_related("order__patient"))
-    for name in ("study_instance_uid", "requested_procedure_id"):
-        value = getattr(wanted, name)
-        for procedure in procedures:
-            if value and getattr(procedure, name) == value:
-                return procedure
-    return next(
-        (procedure for procedure in procedures if procedure.position == index and _can_be(procedure, wanted)), None
-    )
+def _procedures(order: Order) -> list[RequestedProcedure]:
+    found = list(order.procedures.all())
+    for procedure in found:
+        procedure.order = order
+    return found
 
 
-def _can_be(procedure: RequestedProcedure, wanted: ProcedureRequest) -> bool:
-    """Whether the procedure at the wanted one's place is the same one: not if the sender named both differently."""
-    ours = identifiers.requested_procedure_id(procedure.pk)
-    return not wanted.requested_procedure_id or procedure.requested_procedure_id == ours
-
-
-def _next_position(order: Order) -> int:
-    return max(order.procedures.values_list("position", flat=True), default=0) + 1
-
-
-def _fill(procedure: RequestedProcedure, wanted: ProcedureRequest) -> None:
-    order, code = procedure.order, wanted.code
-    said = {
-        "requested_procedure_id": wanted.requested_procedure_id,
-        "study_instance_uid": wanted.study_instance_uid,
-        "description": wanted.description,
-        "reason": wanted.reason,
-        "comments": wanted.comments,
-    }
-    if code:
-        said |= {"code_value": code.value, "coding_scheme": code.scheme, "code_meaning": code.meaning}
-    for name, value in said.items():
-        if value:
-            setattr(procedure, name, value)
-    if not procedure.study_instance_uid:
-        procedure.study_instance_uid = identifiers.study_instance_uid(*_order_number(order), procedure.position)
-    procedure.save()
-    if not procedure.requested_procedure_id:
-        procedure.requested_procedure_id = identifiers.requested_procedure_id(procedure.pk)
-        procedure.save(update_fields=["requested_procedure_id"])
-
-
-def _order_number(order: Order) -> tuple[str, str]:
-    if order.placer_order_number:
-        return order.placer_issuer, order.placer_order_number
-    return order.filler_issuer, order.filler_order_number
+def _cancel_procedures(order: Order, actor: Actor, reason: str) -> None:
+    for procedure in _procedures(order):
+        _cancel_steps(procedure, actor, reason)
 
 
 def _cancel_steps(procedure: RequestedProcedure, actor: Actor, reason: str) -> None:

@@ -1,15 +1,21 @@
 """Admissions: register, update and merge patients."""
 
-from typing import Any
-
 from django.db import IntegrityError, transaction
 
-from ris.errors import IncompleteRequest, MergeNotPossible
+from ris.errors import IdentifierTaken, IncompleteRequest, MergeNotPossible
 from ris.inputs import Actor, Identifier, PatientIdentity, VisitInfo
 from ris.models import Order, Patient, PatientIdentifier, Visit
-from ris.services import events
+from ris.services import events, precedence
 
-_DEMOGRAPHICS = ("patient_name", "patient_sex", "patient_address", "telephone", "patient_comments")
+_DEMOGRAPHICS = (
+    "patient_name",
+    "patient_birth_date",
+    "patient_sex",
+    "patient_address",
+    "telephone",
+    "patient_comments",
+)
+_VISIT = ("current_patient_location", "patient_class", "referring_physician", "status")
 
 
 @transaction.atomic
@@ -18,15 +24,15 @@ def register(identity: PatientIdentity, actor: Actor, visit: VisitInfo = VisitIn
 
     What the identity does not say is left as it is. IncompleteRequest without an identifier.
     """
-    patient, created = find_or_create(identity)
-    changed = update_demographics(patient, identity)
-    admit(patient, visit)
+    patient, created = find_or_create(identity, actor)
+    changed = update_demographics(patient, identity, actor)
+    admit(patient, visit, actor)
     if created or changed:
         events.record("register" if created else "update", actor, patient=patient)
     return patient
 
 
-def find_or_create(identity: PatientIdentity) -> tuple[Patient, bool]:
+def find_or_create(identity: PatientIdentity, actor: Actor) -> tuple[Patient, bool]:
     """The locked patient whom the identifier names (the survivor, after a merge), and whether it was created."""
     if not identity.identifier:
         raise IncompleteRequest("patient_id", "The patient has no identifier")
@@ -34,7 +40,7 @@ def find_or_create(identity: PatientIdentity) -> tuple[Patient, bool]:
         return found, False
     try:
         with transaction.atomic():
-            return _create(identity), True
+            return _create(identity, actor), True
     except IntegrityError:  # another caller created the same patient in this instant
         found = find(identity.identifier, lock=True)
         if found is None:
@@ -51,26 +57,34 @@ def find(identifier: Identifier, lock: bool = False) -> Patient | None:
     return patient
 
 
-def _create(identity: PatientIdentity) -> Patient:
+def _create(identity: PatientIdentity, actor: Actor) -> Patient:
     identifier = identity.identifier
-    patient = Patient.objects.create(patient_id=identifier.value, issuer_of_patient_id=identifier.issuer)
+    patient = Patient(patient_id=identifier.value, issuer_of_patient_id=identifier.issuer)
+    _take_over(patient, identity, precedence.stamp(actor))
+    patient.save(force_insert=True)
     PatientIdentifier.objects.create(patient=patient, value=identifier.value, issuer=identifier.issuer)
     return patient
 
 
-def update_demographics(patient: Patient, identity: PatientIdentity) -> bool:
-    """Take over what the identity says (None leaves, "" clears); whether anything changed."""
-    said: dict[str, Any] = {name: getattr(identity, name) for name in _DEMOGRAPHICS}
-    changes = {name: value for name, value in said.items() if value is not None and value != getattr(patient, name)}
-    if identity.patient_birth_date is not None:
-        birth_date = identity.patient_birth_date or None
-        if birth_date != patient.patient_birth_date:
-            changes["patient_birth_date"] = birth_date
-    for name, value in changes.items():
-        setattr(patient, name, value)
-    if changes:
+def update_demographics(patient: Patient, identity: PatientIdentity, actor: Actor) -> bool:
+    """Take over and save what the identity says (None leaves, "" clears); whether anything changed."""
+    taken = _take_over(patient, identity, precedence.stamp(actor, retired=_names_retired(patient, identity)))
+    if taken.is_news:
         patient.save()
-    return bool(changes) | _remember(patient, identity.other_ids)
+    return bool(taken.changed) | _remember(patient, identity.other_ids)
+
+
+def _take_over(patient: Patient, identity: PatientIdentity, mark: str) -> precedence.Taken:
+    said = {name: getattr(identity, name) for name in _DEMOGRAPHICS}
+    return precedence.take(patient, precedence.spoken(Patient, said), mark)
+
+
+def _names_retired(patient: Patient, identity: PatientIdentity) -> bool:
+    """Whether the identity is by an identifier that was merged away."""
+    named = identity.identifier
+    if named == Identifier(patient.patient_id, patient.issuer_of_patient_id):
+        return False
+    return PatientIdentifier.objects.filter(value=named.value, issuer=named.issuer, is_retired=True).exists()
 
 
 def _remember(patient: Patient, identifiers: tuple[Identifier, ...]) -> bool:
@@ -84,22 +98,52 @@ def _remember(patient: Patient, identifiers: tuple[Identifier, ...]) -> bool:
     return new
 
 
-def admit(patient: Patient, info: VisitInfo) -> Visit | None:
+def admit(patient: Patient, info: VisitInfo, actor: Actor) -> Visit | None:
     """The visit that ``info`` names, created or brought up to date; None if it names none."""
     if not info.admission_id:
         return None
-    said = {
-        name: value
-        for name in ("current_patient_location", "patient_class", "referring_physician")
-        if (value := getattr(info, name)) is not None
-    }
-    visit, _created = Visit.objects.update_or_create(
+    said = precedence.spoken(Visit, {name: getattr(info, name) for name in _VISIT})
+    mark = precedence.stamp(actor)
+    visit, created = Visit.objects.get_or_create(
         patient=patient,
         admission_id=info.admission_id.value,
         issuer_of_admission_id=info.admission_id.issuer,
-        defaults=said,
+        defaults={**said, "said_at": dict.fromkeys(said, mark)},
     )
+    if not created and precedence.take(visit, said, mark).is_news:
+        visit.save()
     return visit
+
+
+@transaction.atomic
+def change_identifier(identity: PatientIdentity, old: Identifier, actor: Actor) -> Patient:
+    """Make the identity's identifier the one that the patient of ``old`` is shown by (ADT A47); ``old`` still finds it.
+
+    A repeat changes nothing; an ``old`` that is not here is remembered for messages that come late. IdentifierTaken if
+    the new identifier names another patient: that would be a merge.
+    """
+    if not old:
+        raise IncompleteRequest("retired patient_id", "The identifier to change is missing")
+    patient, holder = find(old, lock=True), find(identity.identifier)
+    if patient is not None and holder is not None and holder.pk != patient.pk:
+        raise IdentifierTaken("The new patient identifier names another patient already: if they are one, merge them")
+    if patient is None:
+        patient, _created = find_or_create(identity, actor)
+        name = PatientIdentifier.objects.create(patient=patient, value=old.value, issuer=old.issuer)
+        reason = "the old identifier was not known before"
+        events.record("change identifier", actor, patient=patient, retired_identifier=name, reason=reason)
+    elif holder is None:
+        _rename(patient, identity.identifier, old, actor)
+    update_demographics(patient, identity, actor)
+    return patient
+
+
+def _rename(patient: Patient, identifier: Identifier, old: Identifier, actor: Actor) -> None:
+    PatientIdentifier.objects.create(patient=patient, value=identifier.value, issuer=identifier.issuer)
+    patient.patient_id, patient.issuer_of_patient_id = identifier.value, identifier.issuer
+    patient.save(update_fields=["patient_id", "issuer_of_patient_id"])
+    name = PatientIdentifier.objects.get(value=old.value, issuer=old.issuer)
+    events.record("change identifier", actor, patient=patient, retired_identifier=name)
 
 
 @transaction.atomic
@@ -115,25 +159,31 @@ def merge(survivor: PatientIdentity, retired: Identifier, actor: Actor) -> Patie
         raise MergeNotPossible("The surviving and the retired patient identifier are the same")
     known = {found.pk for identifier in (survivor.identifier, retired) if (found := find(identifier))}
     list(Patient.objects.select_for_update(no_key=True).filter(pk__in=known).order_by("pk"))
-    patient, _created = find_or_create(survivor)
-    update_demographics(patient, survivor)
+    patient, _created = find_or_create(survivor, actor)
+    update_demographics(patient, survivor, actor)
     old = find(retired, lock=True)
     if old is None:
-        PatientIdentifier.objects.create(patient=patient, value=retired.value, issuer=retired.issuer)
-        events.record("merge", actor, patient=patient, reason="the retired identifier was not known before")
+        name = PatientIdentifier.objects.create(
+            patient=patient, value=retired.value, issuer=retired.issuer, is_retired=True
+        )
+        reason = "the retired identifier was not known before"
+        events.record("merge", actor, patient=patient, retired_identifier=name, reason=reason)
     elif old.pk != patient.pk:
-        _absorb(patient, old, actor)
+        name = PatientIdentifier.objects.get(value=retired.value, issuer=retired.issuer)
+        _absorb(patient, old, name, actor)
     return patient
 
 
-def _absorb(patient: Patient, old: Patient, actor: Actor) -> None:
+def _absorb(patient: Patient, old: Patient, name: PatientIdentifier, actor: Actor) -> None:
     orders = list(Order.objects.select_for_update(no_key=True).filter(patient=old).order_by("pk"))
     for visit in Visit.objects.filter(patient=old):
         _move_visit(visit, patient)
-    PatientIdentifier.objects.filter(patient=old).update(patient=patient)
+    PatientIdentifier.objects.filter(patient=old).update(patient=patient, is_retired=True)
+    precedence.absorb(patient, old, _DEMOGRAPHICS, retired=True)
+    patient.save()
     old.merged_into = patient
     old.save(update_fields=["merged_into"])
-    events.record("merge", actor, patient=patient, reason=f"{len(orders)} orders moved")
+    events.record("merge", actor, patient=patient, retired_identifier=name, reason=f"{len(orders)} orders moved")
     for order in orders:
         order.patient = patient
         order.save(update_fields=["patient"])
@@ -148,5 +198,7 @@ def _move_visit(visit: Visit, patient: Patient) -> None:
         visit.patient = patient
         visit.save(update_fields=["patient"])
     else:
+        precedence.absorb(same, visit, _VISIT, retired=False)
+        same.save()
         visit.orders.update(visit=same)
         visit.delete()

@@ -7,12 +7,15 @@ UnknownOrder for a step that is not here, TransitionNotAllowed for a cell that i
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
 
+from ris import selectors
 from ris.errors import RoomCannotPerform, UnknownOrder
-from ris.inputs import Actor
-from ris.models import Room, ScheduledProcedureStep, Station
+from ris.inputs import Actor, Identifier
+from ris.models import Order, Room, ScheduledProcedureStep, Station
 from ris.services import events, planning
-from ris.states import Verb
+from ris.states import StepStatus, Verb
 
 
 @transaction.atomic
@@ -49,6 +52,27 @@ def _stations_of(room: Room, step: ScheduledProcedureStep) -> list[Station]:
 def arrive(step_pk: int, actor: Actor) -> ScheduledProcedureStep:
     """The patient is here."""
     return _move(step_pk, Verb.ARRIVE, actor)
+
+
+@transaction.atomic
+def arrive_patient(patient_pk: int, actor: Actor, *, at: datetime | None, visit: Identifier) -> list[Order]:
+    """Check the patient in for every step booked on the day of ``at`` (aware; None for now): those of the visit, if
+    one is named, and those of no visit. The orders that have one; none if nothing is booked.
+    """
+    begin, end = selectors.day_bounds((at or timezone.now()).astimezone(selectors.site_zone()).date())
+    steps = ScheduledProcedureStep.objects.filter(
+        requested_procedure__order__patient=patient_pk, status=StepStatus.SCHEDULED, start__gte=begin, start__lt=end
+    ).order_by("requested_procedure__order", "pk")
+    if visit:
+        order = "requested_procedure__order__visit"
+        steps = steps.filter(Q(**{order: None}) | Q(**{f"{order}__admission_id": visit.value}))
+    orders = {}
+    for step_pk in list(steps.values_list("pk", flat=True)):
+        step = events.lock_step(step_pk)
+        if step.allows(Verb.ARRIVE):  # it may have moved on before the lock
+            events.move(step, Verb.ARRIVE, actor)
+        orders[step.requested_procedure.order_id] = step.requested_procedure.order
+    return list(orders.values())
 
 
 @transaction.atomic

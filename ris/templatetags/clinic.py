@@ -1,5 +1,6 @@
 """How values of the standard are read by people."""
 
+import re
 from datetime import date
 
 from django import template
@@ -7,12 +8,21 @@ from django.utils import timezone
 
 register = template.Library()
 
+_HL7_MESSAGE = re.compile(r"HL7 MSH-10 (.+?)(?:, replay \d+)?\Z")
+
 
 @register.filter
 def person(name: str) -> str:
     """A DICOM PN value (PS3.5 6.2) such as ``Winter^Anna^^Dr`` as ``Dr Anna Winter``."""
     family, given, middle, prefix, suffix = (name.split("=")[0].split("^") + [""] * 5)[:5]
     return " ".join(part for part in (prefix, given, middle, family, suffix) if part)
+
+
+@register.filter
+def control_id(source_message: str) -> str:
+    """The MSH-10 in a WorkflowEvent's ``source_message`` such as ``HL7 MSH-10 4711, replay 12``; empty in others."""
+    found = _HL7_MESSAGE.match(source_message)
+    return found.group(1) if found else ""
 
 
 @register.filter

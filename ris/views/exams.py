@@ -104,6 +104,7 @@ def _page(
         "performed_steps": selectors.performed_steps(procedure),
         "images_missing": images.missing_instances(procedure).values("sop_instance_uid").distinct().count(),
         "version": selectors.exam_version(pk),
+        "origins": selectors.origins(procedure),
         "history": selectors.history(procedure).order_by("-pk"),
         "cancel_form": cancel_form or ReasonForm(),
         "can_cancel": any(step.allows(Verb.CANCEL) for step in procedure.steps.all()),

@@ -8,11 +8,11 @@ import pytest
 
 from hl7.emulator import His
 from hl7.er7 import Message
+from hl7.exchange import receive
 from hl7.framing import Frame
 from hl7.header import Header
 from hl7.mllp import Limits, Server
 from hl7.models import Destination, Feed
-from hl7.receive import receive
 
 _control_ids = count(1)
 
@@ -23,7 +23,7 @@ def message(
     """A message of these segments; ``msh`` may set charset and sender."""
     control_id = f"T{next(_control_ids)}" if control_id is None else control_id
     sender = msh.get("sender", "HIS|WARD")
-    head = f"MSH|^~\\&|{sender}|SUNVIEW|SUNVIEW|20261122080000||{kind}|{control_id}|P|{version}"
+    head = f"MSH|^~\\&|{sender}|SUNVIEW|SUNVIEW|{msh.get('at', '20261122080000')}||{kind}|{control_id}|P|{version}"
     head += f"||||||{msh['charset']}" if "charset" in msh else ""
     return "".join(segment + "\r" for segment in (head, *segments)).encode(msh.get("codec", "utf-8"))
 

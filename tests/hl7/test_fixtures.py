@@ -15,7 +15,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "fixtures" / "hl7"
 EXPECTED = {
     "orm_nw.hl7": ("AA", 1, ""),
     "orm_xo.hl7": ("AA", 1, "taken as a new order"),
-    "orm_ca_without_pid.hl7": ("AE", 0, "FXP001"),
+    "orm_ca_without_pid.hl7": ("AA", 0, "it will be canceled when it comes"),
     "omi_two_steps.hl7": ("AA", 2, ""),
     "omi_minimal_utf8.hl7": ("AA", 0, "no start time"),
     "orm_lf_indented.hl7": ("AA", 1, ""),
@@ -31,6 +31,13 @@ EXPECTED = {
     "adt_a08_bad_escape_z.hl7": ("AA", 0, "PID-7"),
     "adt_a40.hl7": ("AA", 0, ""),
     "adt_a02_iso2022jp.hl7": ("AA", 0, ""),
+    "adt_a47.hl7": ("AA", 0, ""),
+    "siu_s12.hl7": ("AA", 1, "taken as order"),
+    "siu_s12_other_department.hl7": ("AA", 0, "Not of imaging"),
+    "siu_s12_without_sch.hl7": ("AE", 0, "SCH"),
+    "oru_r01_final.hl7": ("AE", 0, "FXP404"),
+    "orm_hd_unknown.hl7": ("AE", 0, "FXP405"),
+    "orm_rp_ro.hl7": ("AA", 1, "it will be canceled when it comes"),
 }
 
 

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from hl7.ack import FieldRefused
+from hl7.attributes import NAMES
 from hl7.er7 import Message
 from hl7.groups import order_groups
 from hl7.identity import patient_identity, visit_info
-from hl7.mapping import LENIENT, Reading
+from hl7.mapping import Reading
 from hl7.models import Feed
 from hl7.request import order_request
+from hl7.rules import preset
 from ris.inputs import Code, Identifier, OrderRequest, PatientIdentity, ProcedureRequest, StepRequest
 from tests.hl7.conftest import message
 
@@ -63,8 +65,8 @@ def obr(**fields: str) -> str:
         ((obr(f24="ALT", f4="XA.AORTIC^Angiografia"),), "XA"),
         ((obr(f24="CR"),), "CR"),
         ((obr(f24="xr"),), "DX"),
-        ((obr(f4="SA.1030^Ultrasound"),), ""),
-        ((obr(f24="IOP"),), ""),
+        ((obr(f4="SA.1030^Ultrasound"),), None),
+        ((obr(f24="IOP"),), None),
     ],
 )
 def test_modality(segments, modality):
@@ -197,7 +199,7 @@ def test_placeholders_are_passed_over():
     found = step(
         obr(), "IPC|A|R|1.2.3|setScheduledProcedureStepId|MR|0001|setScheduledStationName|setLocation|NmrEsaote"
     )
-    assert (found.scheduled_procedure_step_id, found.station_name, found.location) == ("", "", "")
+    assert (found.scheduled_procedure_step_id, found.station_name, found.location) == ("", None, None)
     assert found.station_ae_titles == ("NmrEsaote",)
 
 
@@ -397,7 +399,7 @@ def test_birth_date(field, day):
     by = reading()
     found: Any = identity(f"PID|||1||X||{field}", by).patient_birth_date
     assert (str(found) if found is not None else None) == day
-    assert by.warnings == (["PID-7 is not a date of birth: not used"] if day is None else [])
+    assert by.warnings == (["PID-7.1 is not a date of birth: not used"] if day is None else [])
 
 
 @pytest.mark.parametrize(
@@ -414,6 +416,8 @@ def test_control_characters_do_not_get_through():
 
 
 def test_every_attribute_of_the_preset_is_looked_up():
-    """The table holds no attribute that nothing reads."""
-    source = "".join(Path("hl7", f"{name}.py").read_text() for name in ("request", "orders", "mapping"))
-    assert all(f'"{attribute}"' in source for attribute in LENIENT)
+    """The presets hold every attribute, and none that nothing reads."""
+    source = "".join(Path("hl7", f"{name}.py").read_text() for name in ("request", "orders", "mapping", "identity"))
+    for name in Feed.Preset.values:
+        assert set(preset(name)["attributes"]) == NAMES
+    assert all(f'"{attribute}"' in source for attribute in NAMES)

@@ -7,7 +7,7 @@ import threading
 import pytest
 from django.db import OperationalError
 
-from hl7 import receive as receiving
+from hl7 import exchange
 from hl7.er7 import Message
 from hl7.framing import Deframer, Frame, frame
 from hl7.mllp import Client, Server
@@ -151,7 +151,7 @@ def test_without_database_the_connection_is_closed_and_a_repeat_is_taken(wire, m
         def away(*_args: object) -> None:
             raise OperationalError("database is away")
 
-        patch.setattr(receiving, "_process", away)
+        patch.setattr(exchange, "process", away)
         connection = wire()
         connection.sendall(frame(raw))
         assert is_closed(connection)

@@ -123,8 +123,10 @@ def test_a_cancellation_needs_no_patient(feed):
     assert WorkflowEvent.objects.filter(verb="cancel").count() == 1
 
 
-def test_a_cancellation_of_an_unknown_order_is_refused(feed):
-    """AE 204."""
+def test_a_cancellation_of_an_unknown_order_may_be_refused(feed):
+    """AE 204, where the feed's policy is so."""
+    feed.mapping = {"policies": {"cancel_unknown_order": "refuse"}}
+    feed.save()
     assert verdict(answer_to(message(PID, "ORC|CA|NOPE", "OBR|1|NOPE")))[:2] == ("AE", "204")
 
 

@@ -3,9 +3,10 @@
 import pytest
 from hl7apy.parser import parse_message
 
+from hl7.destinations import Destination, Kind, Structure, Subscription
 from hl7.er7 import Message
-from hl7.models import Destination
-from hl7.outbound import ORDER_STATUS, order_status, status_message
+from hl7.outbound import build, trigger
+from hl7.outbound.status import ORDER_STATUS
 from ris.models import Order, Patient, WorkflowEvent
 from ris.services import orders
 from ris.states import ExamStatus
@@ -18,9 +19,10 @@ def event_of(verb: str) -> WorkflowEvent:
     return WorkflowEvent.objects.filter(verb=verb).latest("id")
 
 
-def told(event: WorkflowEvent, **destination: str) -> Message:
-    to = Destination(name="HIS", receiving_application="HIS", receiving_facility="WARD", **destination)
-    return Message.parse(status_message(event, order_status(event) or "", to, "OUT1"))
+def told(event: WorkflowEvent, version: str = "2.5.1") -> Message:
+    his = Destination(name="HIS", receiving_application="HIS", receiving_facility="WARD")
+    to = Subscription(destination=his, kind=Kind.ORDER_STATUS, structure=Structure.ORM, version=version)
+    return Message.parse(build(event, trigger(Kind.ORDER_STATUS, event) or "", to, "OUT1"))
 
 
 def test_every_exam_status_is_decided():
@@ -50,13 +52,13 @@ def test_the_his_is_told_when_what_it_knows_changes(feed, verb, old, new, status
     answer_to(order())
     procedure = Order.objects.get().procedures.get()
     event = WorkflowEvent(verb=verb, old_exam_status=old, exam_status=new, requested_procedure=procedure)
-    assert order_status(event) == status
+    assert trigger(Kind.ORDER_STATUS, event) == status
 
 
 def test_events_without_an_exam_are_not_told(feed):
     """Such as a patient's registration."""
     answer_to(order())
-    assert order_status(event_of("register")) is None
+    assert trigger(Kind.ORDER_STATUS, event_of("register")) is None
 
 
 @pytest.mark.parametrize("version", ["2.3.1", "2.4", "2.5", "2.5.1"])

@@ -1,51 +1,26 @@
 """The outbox on real sockets: published once, in order, the same bytes until AA, refusals parked, nobody held up."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 from hl7apy.exceptions import HL7apyException
 
-from hl7 import ack, send
-from hl7.emulator import His, Status
+from hl7 import ack, outbound, send
+from hl7.emulator import His, Told
 from hl7.framing import END, START, Frame
 from hl7.header import Header
 from hl7.mllp import Server
-from hl7.models import Destination, OutboundMessage
-from hl7.send import Outbox, Policy, Sender, publish
+from hl7.models import OutboundMessage
+from hl7.publish import publish
+from hl7.send import Sender
 from ris.models import WorkflowEvent
 from tests.hl7.conftest import answer_to, order
+from tests.hl7.sending import QUICK, TRIES, State, destination, sending, taken
 from tests.postgres import free_port
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-QUICK = Policy(poll=0.02, first_retry=0.02, longest_retry=0.1, answer=2.0, refusals=3)
-State = OutboundMessage.State
-
-
-def destination(address: tuple[str, int], name: str = "HIS") -> Destination:
-    return Destination.objects.create(name=name, host=address[0], port=address[1])
-
-
-@contextmanager
-def sending() -> Iterator[Outbox]:
-    """An outbox at work in a thread."""
-    stop = threading.Event()
-    outbox = Outbox(stop, QUICK)
-    thread = threading.Thread(target=outbox.run)
-    thread.start()
-    try:
-        yield outbox
-    finally:
-        stop.set()
-        thread.join(20)
-
-
-def taken() -> int:
-    return OutboundMessage.objects.filter(state=State.TAKEN).count()
 
 
 def test_the_his_is_told_in_order(feed):
@@ -77,8 +52,8 @@ def test_the_same_bytes_are_sent_again_until_they_are_taken(feed):
     with sending():
         wait_until(lambda: OutboundMessage.objects.filter(attempts__gte=2).exists())
 
-        def drop_twice(status: Status) -> ack.Verdict:
-            seen.append(status.text)
+        def drop_twice(told: Told) -> ack.Verdict:
+            seen.append(told.text)
             if len(seen) < 3:
                 raise ConnectionAbortedError
             return ack.accepted()
@@ -102,7 +77,7 @@ def test_a_refused_message_is_parked_after_some_tries_and_the_next_goes_on(feed)
             answer_to(order(placer="P1"))
             wait_until(lambda: taken() == 1)
     failed = OutboundMessage.objects.get(state=State.FAILED)
-    assert failed.refusals == QUICK.refusals and "we do not know this order" in failed.last_error
+    assert failed.refusals == TRIES and "we do not know this order" in failed.last_error
     assert [status.placer_order_number for status in his.received] == ["P1"]
 
 
@@ -114,7 +89,7 @@ def test_an_answer_to_something_else_is_no_acknowledgment(feed, answer):
         answer_to(order())
         with sending():
             wait_until(lambda: OutboundMessage.objects.filter(state=State.FAILED).exists())
-    assert OutboundMessage.objects.get().refusals == QUICK.refusals
+    assert OutboundMessage.objects.get().refusals == TRIES
 
 
 def test_an_answer_too_many_is_not_taken_for_the_next_message(feed):
@@ -188,11 +163,11 @@ def test_a_message_that_cannot_be_built_does_not_stop_the_others(feed, monkeypat
         raise HL7apyException("no")
 
     with monkeypatch.context() as patch:
-        patch.setattr(send, "status_message", fail)
+        patch.setattr(outbound, "build", fail)
         publish()
     answer_to(order(placer="P1"))
     publish()
-    assert list(OutboundMessage.objects.values_list("state", flat=True)) == [State.FAILED, State.WAITING]
+    assert list(OutboundMessage.objects.values_list("state", flat=True)) == [State.UNBUILT, State.WAITING]
 
 
 def test_of_two_senders_one_has_the_lease(feed):

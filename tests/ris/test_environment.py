@@ -50,6 +50,13 @@ def test_good_values(monkeypatch):
     assert environment.address("SUNVIEW_HTTP", "127.0.0.1:8000") == ("127.0.0.1", 8000)
 
 
+def test_host_names(monkeypatch):
+    """Further host names are a list."""
+    assert environment.words("SUNVIEW_HOSTS") == []
+    monkeypatch.setenv("SUNVIEW_HOSTS", "ris.example, ris")
+    assert environment.words("SUNVIEW_HOSTS") == ["ris.example", "ris"]
+
+
 def test_secret_key_is_made_once(tmp_path, monkeypatch):
     """Without a given key one is made, kept, and readable by its owner only."""
     monkeypatch.delenv("SUNVIEW_SECRET_KEY", raising=False)

@@ -8,8 +8,16 @@ from django.core.management import call_command
 from django.db import connection
 
 from ris.errors import DuplicatePerformedStep, Refusal
-from ris.inputs import Identifier, PatientIdentity
-from ris.models import Order, Patient, PerformedProcedureStep, RequestedProcedure, ScheduledProcedureStep, WorkflowEvent
+from ris.inputs import Identifier, OrderKey, PatientIdentity
+from ris.models import (
+    Order,
+    Patient,
+    PerformedProcedureStep,
+    RequestedProcedure,
+    ScheduledProcedureStep,
+    Tombstone,
+    WorkflowEvent,
+)
 from ris.services import images, orders, patients, performing, scheduling
 from tests import making
 from tests.making import HIS, NINE, SCANNER
@@ -96,6 +104,18 @@ def test_images_from_many_associations(site):
     )
     assert RequestedProcedure.objects.get().status == "IMAGES COMPLETE"
     assert WorkflowEvent.objects.filter(verb="images complete").count() == 1
+
+
+def test_cancellation_against_its_order(site):
+    """A cancellation that comes in the instant of its order: whoever is first, the order is canceled."""
+    for number in range(6):
+        key = OrderKey(sender="HIS|SUNVIEW", placer_order_number=Identifier(str(number), "HIS"))
+        results = at_once(
+            lambda number=number: making.placed(str(number)), lambda key=key: orders.cancel_ahead(key, HIS)
+        )
+        assert isinstance(results[0], Order)
+    assert set(ScheduledProcedureStep.objects.values_list("status", flat=True)) == {"CANCELED"}
+    assert Order.objects.filter(canceled_at__isnull=False).count() == 6 and not Tombstone.objects.exists()
 
 
 def test_merge_against_everything(site):

@@ -24,6 +24,7 @@ from ris.states import (
 COLUMNS = ["NEW", "SCHEDULED", "ARRIVED", "READY", "STARTED", "COMPLETED", "DISCONTINUED", "CANCELED", "NO_SHOW"]
 CELLS = """
 schedule     SCHEDULED SCHEDULED SCHEDULED .        .            . .       . SCHEDULED
+unschedule   .         NEW       NEW       .        .            . .       . NEW
 arrive       .         ARRIVED   .         .        .            . .       . .
 ready        .         .         READY     .        .            . .       . .
 start        .         STARTED   STARTED   STARTED  .            . .       . .
@@ -33,8 +34,8 @@ discontinue  .         .         .         .        DISCONTINUED . .       . .
 restore      .         .         .         .        SCHEDULED    . .       . .
 cancel       CANCELED  CANCELED  CANCELED  CANCELED .            . .       . .
 no-show      .         NO_SHOW   .         .        .            . .       . .
-hold         .         SCHEDULED ARRIVED   .        .            . .       . .
-release      .         SCHEDULED ARRIVED   .        .            . .       . .
+hold         NEW       SCHEDULED ARRIVED   .        .            . .       . .
+release      NEW       SCHEDULED ARRIVED   .        .            . .       . .
 """
 TABLE = {
     (StepStatus(column), Verb(verb)): None if cell == "." else StepStatus(cell)

@@ -1,14 +1,18 @@
 """Fixtures of the web tests."""
 
+import os
+from collections.abc import Iterator
 from datetime import datetime, time
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
+from playwright.sync_api import Browser, sync_playwright
 
 from ris.models import ScheduledProcedureStep
 from tests import making
+from tests.web.browsing import ARGUMENTS, CHROMIUM
 
 
 @pytest.fixture
@@ -34,3 +38,13 @@ def step(site, today_noon) -> ScheduledProcedureStep:
 def unbooked(site) -> ScheduledProcedureStep:
     """A STAT order for a CT without a time."""
     return making.only_step(making.placed("4712", making.step_request(start=None), priority="STAT"))
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One browser for the module. Playwright's loop runs in this thread, which Django would refuse as asynchronous."""
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()

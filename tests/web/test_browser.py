@@ -1,43 +1,22 @@
 """The web UI in a real browser. Covered: the desk's day, also without JavaScript; live pages; no outside request."""
 
-import os
 import re
 from collections.abc import Iterator
 
 import pytest
-from django.conf import settings
 from django.contrib.auth import get_user_model
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from ris.services import performing, scheduling
 from tests import making
 from tests.waiting import wait_until
+from tests.web.browsing import desk_in, watched
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 #: Longer than the board's three seconds, on a busy machine.
 LIVE = 15_000
 
 # The browser tests use the database from threads of the live server; the demo site is loaded after each flush.
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """One browser for the module. Playwright's loop runs in this thread, which Django would refuse as asynchronous."""
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=["htmx", "without JavaScript"])
@@ -50,27 +29,6 @@ def any_desk(request, chromium, live_server, molly) -> Iterator[Page]:
 def desk_page(chromium, live_server, molly) -> Iterator[Page]:
     """Molly's browser."""
     yield from desk_in(chromium, live_server, molly)
-
-
-def desk_in(chromium, live_server, molly, **options) -> Iterator[Page]:
-    context = chromium.new_context(base_url=live_server.url, locale="en-GB", **options)
-    session = molly.cookies[settings.SESSION_COOKIE_NAME].value
-    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
-    yield from watched(context, live_server.url)
-
-
-def watched(context: BrowserContext, own: str) -> Iterator[Page]:
-    """A page that may ask nobody but us and may not complain."""
-    page = context.new_page()
-    outside: list[str] = []
-    complaints: list[str] = []
-    page.on("request", lambda request: None if request.url.startswith((own, "data:")) else outside.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
-    context.close()
-    assert outside == []
-    assert complaints == []
 
 
 def test_log_in(chromium, live_server, site):

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from hl7.emulator import His, Status
+from hl7.emulator import His, Told
 
 
 def host_and_port(text: str) -> tuple[str, int]:
@@ -20,7 +20,7 @@ def host_and_port(text: str) -> tuple[str, int]:
 
 
 class Command(BaseCommand):
-    help = "Send HL7 messages like a HIS, or receive status messages and acknowledge them."
+    help = "Send HL7 messages like a HIS, or receive what a HIS is told and acknowledge it."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -52,11 +52,11 @@ class Command(BaseCommand):
             raise CommandError(f"{refused} of {len(files)} messages were refused")
 
     def _receive(self, his: His, address: tuple[str, int]) -> None:
-        def tell(status: Status) -> None:
-            self._print("-->", status.text)
-            self.stdout.write(f"<-- AA {status.control_id}: ORC-5 {status.order_status} of {status.accession_number}")
+        def tell(told: Told) -> None:
+            self._print("-->", told.text)
+            self.stdout.write(f"<-- AA {told.control_id}: {told.summary}")
 
-        his.on_status = tell
+        his.on_told = tell
         with his.listening(address) as server:
             self.stdout.write("Listening on {}:{}".format(*server.address))
             try:

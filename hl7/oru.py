@@ -1,0 +1,78 @@
+"""Reports: ORU^R01 (HL7 v2.5.1 7.3.1; IHE RAD-28). A report never makes an order, and its text is not read."""
+
+from datetime import datetime
+
+from hl7 import datatypes, spoken
+from hl7.ack import FieldRefused
+from hl7.er7 import Message
+from hl7.groups import Scope, report_groups
+from hl7.identity import identifier_if_any
+from hl7.mapping import Reading
+from hl7.orders import Effect
+from hl7.request import order_numbers
+from ris.inputs import Actor, Code, Identifier, OrderKey, ReportNotice
+from ris.models import RequestedProcedure
+from ris.services import reports
+
+_Status = RequestedProcedure.ReportStatus
+
+#: OBR-25 (table 0123) and, where that is empty, OBX-11 (table 0085) of the first OBX.
+STATUS = {
+    **dict.fromkeys(("O", "I", "S"), _Status.REGISTERED),
+    **dict.fromkeys(("A", "R"), _Status.PARTIAL),
+    "P": _Status.PRELIMINARY,
+    "F": _Status.FINAL,
+    **dict.fromkeys(("C", "U"), _Status.CORRECTED),
+    **dict.fromkeys(("X", "D", "W"), _Status.CANCELED),
+}
+_STUDY_INSTANCE_UID = "113014"
+
+
+def handle(message: Message, reading: Reading, actor: Actor) -> Effect:
+    """File every report of the message; whatever is refused refuses all of it."""
+    groups = report_groups(message)
+    if not groups:
+        raise FieldRefused("100", "OBR^1", "There is no OBR segment in this report")
+    patient = identifier_if_any(message, reading)
+    filed = [reports.file(_notice(scope, patient, reading), actor) for scope in groups]
+    return Effect(list({order.pk: order for order in filed}.values()))
+
+
+def _notice(scope: Scope, patient: Identifier, reading: Reading) -> ReportNotice:
+    placer, filler = order_numbers(scope, reading)
+    key = OrderKey(
+        sender=reading.sender,
+        placer_order_number=placer,
+        filler_order_number=filler,
+        accession_number=reading.find(scope, "accession_number") or "",
+        patient=patient,
+    )
+    return ReportNotice(
+        order=key,
+        status=_status(scope),
+        study_instance_uid=_study_instance_uid(scope),
+        requested_procedure_id=reading.find(scope, "requested_procedure_id") or "",
+        code=reading.find(scope, "procedure_code") or Code(),
+        at=_at(scope),
+    )
+
+
+def _status(scope: Scope) -> str:
+    said = scope.value("OBR-25.1") or scope.value("OBX-11.1") or ""
+    if not said:
+        raise FieldRefused("101", scope.location("OBR-25"), "OBR-25 (result status) is empty")
+    if said.upper() not in STATUS:
+        raise FieldRefused("103", scope.location("OBR-25"), f"OBR-25 (result status) {said[:8]} is not of table 0123")
+    return STATUS[said.upper()]
+
+
+def _at(scope: Scope) -> datetime | None:
+    """OBR-22, when the report got its status."""
+    return spoken.usable_time(scope.value("OBR-22.1"))
+
+
+def _study_instance_uid(scope: Scope) -> str:
+    """ZDS-1, else the OBX of 113014^DICOM Study^DCM; empty if neither is a UID."""
+    texts = [scope.value("ZDS-1.1")]
+    texts += [obx.value(5, 1, 1) for obx in scope.all("OBX") if obx.value(3, 1, 1) == _STUDY_INSTANCE_UID]
+    return next((text for text in texts if text and datatypes.is_long_uid(text)), "")

@@ -1,0 +1,126 @@
+"""Appointments that another system keeps: they book the steps of orders that are here (HL7 SIU)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from ris.errors import UnknownOrder
+from ris.inputs import Actor, AppointmentNotice, Code, Identifier, OrderKey
+from ris.models import Order, PatientIdentifier, ProcedureType, ScheduledProcedureStep, Station
+from ris.services import order_numbers, planning, precedence, scheduling
+from ris.states import OVER, StepStatus
+
+
+@transaction.atomic
+def keep(notice: AppointmentNotice, actor: Actor) -> Order:
+    """Book, move or (start said to be empty) take away the booking of the order's steps that the appointment is of.
+
+    The order stays: without a booking it is to be scheduled. A repeat changes nothing. UnknownOrder;
+    OrderOfOtherPatient; TransitionNotAllowed once started.
+    """
+    order, steps = _lock(notice)
+    for step in steps:
+        before = planning.Wish.of(step)
+        said = precedence.spoken(ScheduledProcedureStep, _said(notice))
+        precedence.take(step, said, precedence.stamp(actor))
+        planning.schedule(step, before, actor)
+    return order
+
+
+@transaction.atomic
+def no_show(notice: AppointmentNotice, actor: Actor) -> Order:
+    """The patient did not come to the appointment. Refused like ``keep``."""
+    order, steps = _lock(notice)
+    for step in steps:
+        scheduling.no_show(step.pk, actor)
+    return order
+
+
+def is_imaging(code: Code) -> bool:
+    """Whether the catalogue has the procedure."""
+    return bool(code.value) and ProcedureType.objects.filter(code_value=code.value).exists()
+
+
+def _lock(notice: AppointmentNotice) -> tuple[Order, list[ScheduledProcedureStep]]:
+    order = order_numbers.lock(_key(notice))
+    steps = list(ScheduledProcedureStep.objects.filter(requested_procedure__order=order).order_by("pk"))
+    for step in steps:
+        step.requested_procedure.order = order
+    return order, _meant(steps, notice)
+
+
+def _key(notice: AppointmentNotice) -> OrderKey:
+    """The first of the notice's names that names one order, the appointment's own numbers after the order's."""
+    bound = _bound(notice).values_list("requested_procedure__order", flat=True).distinct()
+    for key in notice.orders:
+        if order_numbers.candidates(key).count() == 1:
+            return key
+        if found := _of_another_sender(key):
+            return _exactly(found, key)
+    orders = list(Order.objects.filter(pk__in=bound)[:2])
+    if len(orders) == 1:
+        return _exactly(orders[0], notice.orders[0])
+    raise UnknownOrder("The appointment names no order that is here")
+
+
+def _of_another_sender(key: OrderKey) -> Order | None:
+    """The patient's only order of this placer number: the scheduling system need not be the one that ordered."""
+    placer = key.placer_order_number
+    if not placer or placer.issuer or not key.patient:
+        return None
+    named = PatientIdentifier.objects.filter(value=key.patient.value, issuer=key.patient.issuer)
+    found = list(Order.objects.filter(placer_order_number=placer.value, patient__identifiers__in=named)[:2])
+    return found[0] if len(found) == 1 else None
+
+
+def _exactly(order: Order, key: OrderKey) -> OrderKey:
+    placer = Identifier(order.placer_order_number, order.placer_issuer)
+    filler = Identifier(order.filler_order_number, order.filler_issuer)
+    return OrderKey(sender=order.sender, placer_order_number=placer, filler_order_number=filler, patient=key.patient)
+
+
+def _bound(notice: AppointmentNotice) -> QuerySet[ScheduledProcedureStep]:
+    """The steps that this appointment booked before."""
+    ids, any_id = _appointment_ids(notice), Q(pk=None)
+    for name, value in ids.items():
+        any_id |= Q(**{name: value})
+    return ScheduledProcedureStep.objects.filter(any_id)
+
+
+def _appointment_ids(notice: AppointmentNotice) -> dict[str, str]:
+    """The appointment's numbers with their issuers, as the steps keep them."""
+    sender = notice.orders[0].sender
+    ids = {"placer_appointment_id": notice.placer_id, "filler_appointment_id": notice.filler_id}
+    return {name: f"{number.value}^{number.issuer or sender}" for name, number in ids.items() if number}
+
+
+def _meant(steps: Iterable[ScheduledProcedureStep], notice: AppointmentNotice) -> list[ScheduledProcedureStep]:
+    """The steps that the appointment is of: those of its procedure, else those that it booked, else all that wait."""
+    steps, ids = list(steps), _appointment_ids(notice)
+    booked = [step for step in steps if any(getattr(step, name) == value for name, value in ids.items())]
+    code = notice.procedure.value
+    named = [step for step in steps if code and step.requested_procedure.code_value == code]
+    waiting = [step for step in steps if step.status not in OVER - {StepStatus.NO_SHOW}]
+    return [step for step in named if step in booked] or named or booked or waiting or steps
+
+
+def _said(notice: AppointmentNotice) -> dict[str, Any]:
+    return {
+        **_appointment_ids(notice),
+        "requested_start": notice.start,
+        "duration_minutes": notice.duration_minutes,
+        "requested_stations": _stations(notice.resources) or None,
+    }
+
+
+def _stations(resources: tuple[str, ...]) -> list[str]:
+    """The AE titles of the stations, or of the rooms, that are named."""
+    active = Station.objects.filter(is_active=True).select_related("room")
+    words = {word.casefold() for word in resources}
+    return [
+        station.ae_title
+        for station in active
+        if station.ae_title.casefold() in words or (station.room and station.room.name.casefold() in words)
+    ]
