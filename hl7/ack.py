@@ -50,15 +50,12 @@ class MessageRejected(FieldRefused):
 #: What the domain refuses -> MSA-1 and the condition of table 0357. A subclass is found by its nearest ancestor.
 ANSWERS: dict[type[Refusal], tuple[str, str]] = {
     errors.UnknownOrder: ("AE", "204"),
-    errors.UnknownPatient: ("AE", "204"),
-    errors.UnknownStation: ("AE", "103"),
     errors.UnknownPerformedStep: ("AE", "204"),
     errors.DuplicatePerformedStep: ("AE", "205"),
     errors.PerformedStepIsFinal: ("AE", "206"),
     errors.TransitionNotAllowed: ("AE", "206"),
     errors.OrderNumberTaken: ("AE", "205"),
     errors.OrderOfOtherPatient: ("AE", "205"),
-    errors.PatientMismatch: ("AE", "204"),
     errors.MergeNotPossible: ("AE", "205"),
     errors.IdentifierTaken: ("AE", "205"),
     errors.InvalidIdentifier: ("AE", "102"),

@@ -14,14 +14,6 @@ class UnknownOrder(Refusal):
     """No order has these numbers."""
 
 
-class UnknownPatient(Refusal):
-    """No patient has this identifier."""
-
-
-class UnknownStation(Refusal):
-    """No active station has this AE title."""
-
-
 class UnknownPerformedStep(Refusal):
     """No performed procedure step (MPPS) has this SOP Instance UID."""
 
@@ -56,10 +48,6 @@ class OrderNumberTaken(Refusal):
 
 class OrderOfOtherPatient(Refusal):
     """The order number, accession number or Study Instance UID belongs to another patient."""
-
-
-class PatientMismatch(Refusal):
-    """Two facts that should be of one patient name two."""
 
 
 class MergeNotPossible(Refusal):

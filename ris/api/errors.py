@@ -9,8 +9,6 @@ from ris import errors
 
 STATUS: dict[type[errors.Refusal], int] = {
     errors.UnknownOrder: status.HTTP_404_NOT_FOUND,
-    errors.UnknownPatient: status.HTTP_404_NOT_FOUND,
-    errors.UnknownStation: status.HTTP_400_BAD_REQUEST,
     errors.UnknownPerformedStep: status.HTTP_404_NOT_FOUND,
     errors.DuplicatePerformedStep: status.HTTP_409_CONFLICT,
     errors.PerformedStepIsFinal: status.HTTP_409_CONFLICT,
@@ -19,7 +17,6 @@ STATUS: dict[type[errors.Refusal], int] = {
     errors.OrderNumberTaken: status.HTTP_409_CONFLICT,
     errors.IdentifierTaken: status.HTTP_409_CONFLICT,
     errors.OrderOfOtherPatient: status.HTTP_409_CONFLICT,
-    errors.PatientMismatch: status.HTTP_409_CONFLICT,
     errors.MergeNotPossible: status.HTTP_409_CONFLICT,
     errors.InvalidIdentifier: status.HTTP_400_BAD_REQUEST,
     errors.IncompleteRequest: status.HTTP_400_BAD_REQUEST,
