@@ -34,7 +34,7 @@ tests: .venv/installed-dev programs
 	$(PYTEST) -n 2
 
 tests-postgresql: .venv/installed-dev programs
-	$(BIN)/python -m tests.postgres $(PYTEST) -n 2 --ignore=tests/web
+	$(BIN)/python -m tests.postgres $(PYTEST) -n 2 --ignore=tests/web --only-database
 
 programs:
 	tests/programs

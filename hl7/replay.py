@@ -118,7 +118,7 @@ def replay(message: InboundMessage, who: str, *, seen: int, accepted_too: bool =
         with transaction.atomic():
             attempts(message).select_for_update().only("id").first()
             _check(message, seen, accepted_too)
-            kept = _carry_out(message, who)
+            kept = _carry_out(message, who, accepted_too)
             if kept.outcome == Outcome.ACCEPTED:
                 close(attempts(message), who, f"replayed as message {kept.pk} and accepted")
     except IntegrityError as error:
@@ -151,7 +151,7 @@ def _arrival(message: InboundMessage) -> Arrival:
     return Arrival(raw, message.peer, header, listener=listener)
 
 
-def _carry_out(message: InboundMessage, who: str) -> InboundMessage:
+def _carry_out(message: InboundMessage, who: str, accepted_too: bool) -> InboundMessage:
     """As receive does, but for the actor, and that the new row tells of which message it is a replay."""
     arrival = _arrival(message)
     arrival.facts = {"replay_of": message.replay_of or message, "replayed_by": who[:150]}
@@ -162,8 +162,8 @@ def _carry_out(message: InboundMessage, who: str) -> InboundMessage:
         return receive.keep(arrival, Outcome.REFUSED, ack.refusal(refused))
     try:
         with transaction.atomic():
-            return _answered(arrival, who)
-    except (OperationalError, InterfaceError, IntegrityError):
+            return _answered(arrival, who, accepted_too)
+    except (OperationalError, InterfaceError, IntegrityError, NotReplayed):
         raise
     except Exception as error:  # noqa: BLE001 - as in receive: whatever it is, the attempt is kept and shown
         where = receive.place(error)
@@ -171,10 +171,12 @@ def _carry_out(message: InboundMessage, who: str) -> InboundMessage:
         return receive.keep(arrival, Outcome.ERROR, ack.INTERNAL_ERROR, reason=where)
 
 
-def _answered(arrival: Arrival, who: str) -> InboundMessage:
+def _answered(arrival: Arrival, who: str, accepted_too: bool) -> InboundMessage:
     """From now on a repeat of the message by its sender is given this answer."""
     first = receive.original(arrival)
     is_ours = first is None or first.sha256 == arrival.sha256
+    if first is not None and is_ours and first.outcome == Outcome.ACCEPTED and not accepted_too:
+        raise NotReplayed(_AT_ONCE)  # its sender repeated it since _check, and that was accepted
     if first is not None and is_ours:
         InboundMessage.objects.filter(pk=first.pk).update(is_original=False)
     kept = arrival.row(Outcome.RECEIVED, is_original=is_ours)
