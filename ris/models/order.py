@@ -53,7 +53,11 @@ class Order(models.Model):
                 name="one_order_per_filler_number_alone",
             ),
         ]
-        indexes = [models.Index(fields=["filler_order_number", "filler_issuer"])]
+        # The partial unique index cannot answer for a placer number alone, which worklist keys and the API ask for.
+        indexes = [
+            models.Index(fields=["placer_order_number"]),
+            models.Index(fields=["filler_order_number", "filler_issuer"]),
+        ]
 
     def __str__(self) -> str:
         return f"Order {self.accession_number}"

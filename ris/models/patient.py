@@ -92,6 +92,7 @@ class Visit(models.Model):
                 fields=["patient", "admission_id", "issuer_of_admission_id"], name="one_visit_per_admission_id"
             )
         ]
+        indexes = [models.Index(fields=["admission_id"])]
 
     def __str__(self) -> str:
         return f"Visit {self.admission_id}"
