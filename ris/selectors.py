@@ -94,11 +94,6 @@ def active_stations() -> QuerySet[Station]:
     return Station.objects.filter(is_active=True).select_related("room")
 
 
-def station_titles() -> list[str]:
-    """The AE titles that may call."""
-    return list(active_stations().values_list("ae_title", flat=True))
-
-
 def performed_step(sop_instance_uid: str) -> PerformedProcedureStep:
     """The MPPS with this SOP Instance UID; UnknownPerformedStep if there is none."""
     try:

@@ -290,6 +290,6 @@ def _cancel_procedures(order: Order, actor: Actor, reason: str) -> None:
 
 
 def _cancel_steps(procedure: RequestedProcedure, actor: Actor, reason: str) -> None:
-    for step in procedure.steps.select_related("requested_procedure__order__patient"):
+    for step in procedure.steps.all():
         step.requested_procedure = procedure
         events.move(step, Verb.CANCEL, actor, reason=reason)

@@ -25,8 +25,7 @@ def start(report: StepReport, actor: Actor) -> PerformedProcedureStep:
     refusal: the MPPS is kept with the ``mismatch`` that says why, and changes no step.
     """
     found = _steps_named(report)
-    for order_pk in sorted({step.requested_procedure.order_id for step in found}):
-        events.lock_order(order_pk)
+    _lock_orders(found)
     found = _fresh(found)
     linked, mismatch = _judge(found, report)
     performed = _create(report, mismatch)
@@ -47,9 +46,7 @@ def update(report: StepReport, actor: Actor) -> PerformedProcedureStep:
     ``report.attributes`` is laid over the stored object, each attribute replaced whole (PS3.4 F.7.2.2.2).
     UnknownPerformedStep, or PerformedStepIsFinal once it is COMPLETED or DISCONTINUED.
     """
-    steps = _linked_steps(report.sop_instance_uid)
-    for order_pk in sorted({step.requested_procedure.order_id for step in steps}):
-        events.lock_order(order_pk)
+    _lock_orders(_linked_steps(report.sop_instance_uid))
     performed = _lock_performed(report.sop_instance_uid)
     if performed.is_final:
         raise PerformedStepIsFinal("Performed Procedure Step Object may no longer be updated")
@@ -61,6 +58,12 @@ def update(report: StepReport, actor: Actor) -> PerformedProcedureStep:
         if performed.is_final:
             images.settle(step.requested_procedure, actor)
     return performed
+
+
+def _lock_orders(steps: Iterable[ScheduledProcedureStep]) -> None:
+    """Lock the steps' orders, always in the order of their keys: two MPPS of one group cannot deadlock."""
+    for order_pk in sorted({step.requested_procedure.order_id for step in steps}):
+        events.lock_order(order_pk)
 
 
 def _lock_performed(uid: str) -> PerformedProcedureStep:
