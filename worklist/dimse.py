@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
+
+from worklist.stations import Profile
 
 VERIFICATION = "1.2.840.10008.1.1"
 MODALITY_WORKLIST = "1.2.840.10008.5.1.4.31"
@@ -20,33 +23,45 @@ CANCEL = 0xFE00
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One request of a peer. ``data`` is the encoded identifier, attribute list, modification list or object.
+    """One request of a peer. ``data`` is the encoded identifier, attribute list or modification list; an object to
+    store is not in it but in ``file``, a file that holds just the encoded data set and is removed after the answer.
 
-    ``sop_instance_uid`` is the affected or requested one, None if the peer gave none. ``character_set`` is what the
-    calling station is set to use (0008,0005).
+    ``sop_instance_uid`` is the affected or requested one, None if the peer gave none. ``station`` is who calls;
+    ``calling_ae_title`` what it calls itself, which may be an alias. ``received_at`` is when the request was whole, on
+    time.monotonic: an answer may hold nothing that was read before.
     """
 
     verb: str
     calling_ae_title: str
-    character_set: str = "ISO_IR 192"
+    station: Profile = field(default_factory=Profile)
+    address: str = ""
+    received_at: float = 0.0
     transfer_syntax_uid: str = "1.2.840.10008.1.2"
     sop_class_uid: str = ""
     sop_instance_uid: str | None = None
     data: bytes = b""
+    file: Path | None = None
     asked_tags: tuple[int, ...] = ()
     is_cancelled: Callable[[], bool] = field(default=lambda: False)
+
+    @property
+    def character_set(self) -> str:
+        """What the calling station is set to use (0008,0005)."""
+        return self.station.character_set
 
     @property
     def implicit_vr(self) -> bool:
         return self.transfer_syntax_uid == "1.2.840.10008.1.2"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """The status (0000,0900) with what explains it, and the data set that goes back."""
+    """The status (0000,0900) with what explains it, and the data set that goes back: as ``dataset``, or as ``data``,
+    encoded in the request's transfer syntax already."""
 
     status: int
     dataset: Dataset | None = None
+    data: bytes = b""
     comment: str = ""
     error_id: int | None = None
     tags: tuple[int, ...] = ()

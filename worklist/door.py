@@ -8,13 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 from django.conf import settings
-from django.db import Error as DatabaseUnavailable
 from django.db import connection
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 
-from ris.selectors import active_stations
 from worklist import handling
 from worklist.connection import (
     LONGEST_MESSAGE,
@@ -27,6 +25,7 @@ from worklist.connection import (
     Server,
 )
 from worklist.dimse import SUCCESS, VERIFICATION, Answer, Request
+from worklist.stations import Profile, Stations
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +35,6 @@ _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
 
 #: Seconds an established association may be silent.
 IDLE_SECONDS = 60.0
-#: Seconds for which the list of stations is kept: a new station is let in within this time.
-STATIONS_SECONDS = 2.0
 #: Answers to a query that are queued before the peer's C-CANCEL is looked for.
 ANSWERS_AT_ONCE = 20
 
@@ -139,7 +136,7 @@ class Door:
         if asked.called_ae_title.strip() != settings.AE_TITLE:
             return 0x07, "called AE title not recognized"
         is_probe = calling == settings.AE_TITLE and client.getsockname()[0] == client.getpeername()[0]
-        if not is_probe and calling not in self._stations.titles():
+        if not is_probe and self._stations.find(calling) is None:
             return 0x03, "calling AE title not recognized"
         return None
 
@@ -150,7 +147,7 @@ class Door:
         return Request(
             verb=verb,
             calling_ae_title=calling,
-            character_set=self._stations.character_set(calling),
+            station=self._stations.find(calling) or Profile(),
             transfer_syntax_uid=str(event.context.transfer_syntax),
             sop_class_uid=str(_first(message, "AffectedSOPClassUID", "RequestedSOPClassUID") or ""),
             sop_instance_uid=_first(message, "AffectedSOPInstanceUID", "RequestedSOPInstanceUID"),
@@ -170,34 +167,6 @@ class Door:
             if number % ANSWERS_AT_ONCE == 0:
                 _wait_until_sent(event.assoc)
             yield _status(result), result.dataset
-
-
-class Stations:
-    """The AE titles that may call with their character sets, read anew every STATIONS_SECONDS.
-
-    While the database is away the last list holds, so that a scanner is told A700H and not that it is unknown.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._read_at = 0.0
-        self._character_sets: dict[str, str] = {}
-
-    def titles(self) -> set[str]:
-        with self._lock:
-            if not self._read_at or time.monotonic() > self._read_at + STATIONS_SECONDS:
-                self._read()
-            return set(self._character_sets)
-
-    def character_set(self, ae_title: str) -> str:
-        return self._character_sets.get(ae_title) or "ISO_IR 192"
-
-    def _read(self) -> None:
-        try:
-            self._character_sets = dict(active_stations().values_list("ae_title", "character_set"))
-        except DatabaseUnavailable as error:
-            logger.error("stations cannot be read: %s", type(error).__name__)
-        self._read_at = time.monotonic()
 
 
 _EVENTS = {

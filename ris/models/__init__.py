@@ -2,12 +2,13 @@ from ris.models.event import EventIsAppendOnly, WorkflowEvent
 from ris.models.order import Order, RequestedProcedure, Tombstone
 from ris.models.patient import Patient, PatientIdentifier, Visit, name_key
 from ris.models.process import Heartbeat
-from ris.models.station import AE_TITLE, ProcedureType, Room, Station
+from ris.models.station import AE_TITLE, Department, ProcedureType, Room, Station, StationAlias
 from ris.models.step import ExpectedInstance, PerformedProcedureStep, ScheduledProcedureStep
 from ris.models.study import Instance, Series, Study
 
 __all__ = [
     "AE_TITLE",
+    "Department",
     "EventIsAppendOnly",
     "ExpectedInstance",
     "Heartbeat",
@@ -22,6 +23,7 @@ __all__ = [
     "ScheduledProcedureStep",
     "Series",
     "Station",
+    "StationAlias",
     "Study",
     "Tombstone",
     "Visit",

@@ -21,25 +21,90 @@ class Room(models.Model):
         return self.name
 
 
+class Department(models.Model):
+    """Whose rows a station sees: a station of one department is never shown another department's worklist."""
+
+    name = models.CharField(max_length=64, unique=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Station(models.Model):
-    """A modality application entity: a scanner as DICOM knows it."""
+    """A modality application entity: a scanner as DICOM knows it, and how its worklist is made for it."""
+
+    class Overlong(models.TextChoices):
+        CUT = "CUT", "cut to what the VR allows"
+        WHOLE = "WHOLE", "sent whole"
+
+    class Strictness(models.TextChoices):
+        LENIENT = "LENIENT", "take what can be understood, count each defect"
+        STRICT = "STRICT", "refuse what Table F.7.2-1 does not allow"
 
     ae_title = models.CharField(max_length=16, unique=True, validators=[AE_TITLE])
     name = models.CharField(max_length=64, blank=True)
     modality = models.CharField(max_length=16)
     room = models.ForeignKey(Room, null=True, blank=True, on_delete=models.SET_NULL, related_name="stations")
+    department = models.ForeignKey(
+        Department,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="stations",
+        help_text="Its worklist shows the rows of this department's stations; without one, only its own",
+    )
     is_active = models.BooleanField(default=True)
     sends_mpps = models.BooleanField(default=True)
     quiet_minutes = models.PositiveSmallIntegerField(
         default=10, help_text="Without MPPS: a study with no new image for so many minutes is complete"
     )
     character_set = models.CharField(
-        max_length=16, default="ISO_IR 192", help_text="Specific Character Set (0008,0005) of worklist answers"
+        max_length=64, default="ISO_IR 192", help_text="Specific Character Set (0008,0005) of worklist answers"
     )
+    only_arrived = models.BooleanField(default=False, help_text="Show only patients who have been checked in")
+    days_before = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Hide what starts more than so many days before today; empty: no limit"
+    )
+    days_after = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Hide what starts more than so many days after today; empty: no limit"
+    )
+    most_answers = models.PositiveIntegerField(
+        default=5_000, help_text="A query that matches more is answered with so many and A700H, never cut silently"
+    )
+    overlong = models.CharField(
+        max_length=8,
+        choices=Overlong,
+        default=Overlong.CUT,
+        help_text="A text longer than its VR allows. Identifiers are never cut",
+    )
+    default_keys = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='Keys for a scanner that leaves them empty: {"Modality": "CT", '
+        '"ScheduledStationAETitle": "CT1", "ScheduledProcedureStepStartDate": "TODAY"}',
+    )
+    mpps_strictness = models.CharField(max_length=8, choices=Strictness, default=Strictness.LENIENT)
 
     class Meta:
         ordering = ["ae_title"]
         indexes = [models.Index(fields=["modality", "is_active"])]
+
+    def __str__(self) -> str:
+        return self.ae_title
+
+
+class StationAlias(models.Model):
+    """Another AE title by which a station calls, or asks for its rows."""
+
+    station = models.ForeignKey(Station, on_delete=models.CASCADE, related_name="aliases")
+    ae_title = models.CharField(max_length=16, unique=True, validators=[AE_TITLE])
+
+    class Meta:
+        ordering = ["ae_title"]
+        verbose_name_plural = "station aliases"
 
     def __str__(self) -> str:
         return self.ae_title

@@ -18,7 +18,7 @@ from ris.models import Station
 from tests import making
 from tests.waiting import wait_until
 from worklist import connection as limits
-from worklist import door
+from worklist import door, stations
 from worklist.dimse import MODALITY_WORKLIST, MPPS, VERIFICATION
 from worklist.emulator import Modality, Refused
 from worklist.scp import worklist_door
@@ -211,7 +211,7 @@ def test_another_application_context_is_rejected(scanner, worklist_port):
 
 def test_a_new_station_is_let_in_without_a_restart(scanner, worklist_port, monkeypatch):
     """Added in the admin, accepted within seconds; switched off, refused."""
-    monkeypatch.setattr(door, "STATIONS_SECONDS", 0.0)
+    monkeypatch.setattr(stations, "STATIONS_SECONDS", 0.0)
     newcomer = Modality("CT9", scanner.worklist_address, scanner.worklist_address)
     with pytest.raises(Refused):
         newcomer.echo()
