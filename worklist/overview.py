@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Max, Min, QuerySet, Sum
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from ris import selectors, visibility
@@ -89,8 +89,9 @@ def _due(stations: dict[int, datetime], now: datetime) -> dict[int, int]:
 
 
 def unknown_callers() -> QuerySet[UnknownCaller]:
-    """Who was refused, the newest first."""
-    return UnknownCaller.objects.order_by("-last_at", "-pk")
+    """Who was refused, the newest first; ``is_known`` where a station has this AE title."""
+    known = Station.objects.filter(Q(ae_title=OuterRef("ae_title")) | Q(aliases__ae_title=OuterRef("ae_title")))
+    return UnknownCaller.objects.annotate(is_known=Exists(known)).order_by("-last_at", "-pk")
 
 
 def version() -> str:
