@@ -89,15 +89,19 @@ def _due(stations: dict[int, datetime], now: datetime) -> dict[int, int]:
 
 
 def unknown_callers() -> QuerySet[UnknownCaller]:
-    """Who was refused, the newest first; ``is_known`` where a station has this AE title."""
+    """Who was refused, the newest first; ``is_known`` where a station has this AE title.
+
+    Without those that are let in by now: they may have called in the seconds until the doors knew.
+    """
     known = Station.objects.filter(Q(ae_title=OuterRef("ae_title")) | Q(aliases__ae_title=OuterRef("ae_title")))
-    return UnknownCaller.objects.annotate(is_known=Exists(known)).order_by("-last_at", "-pk")
+    let_in = Q(reason__startswith="calling") & Exists(known.filter(is_active=True))
+    return UnknownCaller.objects.exclude(let_in).annotate(is_known=Exists(known)).order_by("-last_at", "-pk")
 
 
 def version() -> str:
     """A token that changes whenever the list may look different; ages are in words, so each minute is another."""
     signs = StationActivity.objects.aggregate(*(Max(name) for name in ("echo_at", "query_at", "mpps_at", "image_at")))
-    callers = UnknownCaller.objects.aggregate(count=Count("pk"), last=Max("last_at"))
+    callers = unknown_callers().aggregate(count=Count("pk"), last=Max("last_at"))
     moments = [at.timestamp() if at else 0 for at in (*signs.values(), callers["last"])]
     parts = (timezone.now().strftime("%d%H%M"), callers["count"], TextLoss.objects.count(), *moments)
     return "-".join(map(str, parts))

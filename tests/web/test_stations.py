@@ -148,7 +148,7 @@ def test_a_stations_page(ada, ct1):
         "a pattern (hidden)",
         "A700H",
         ">7<",
-        "1.3 ms",
+        "1.3&nbsp;ms",
         "1 attribute asked for",
     ):
         assert words in shown, words
