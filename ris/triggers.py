@@ -194,7 +194,8 @@ def remove(connection: BaseDatabaseWrapper) -> None:
 
 def _installed(connection: BaseDatabaseWrapper) -> list[str]:
     postgresql = (
-        "SELECT proname FROM pg_proc WHERE proname LIKE 'stepchange\\_%' AND pronamespace = current_schema::regnamespace"
+        "SELECT proname FROM pg_proc"
+        " WHERE proname LIKE 'stepchange\\_%' AND pronamespace = current_schema::regnamespace"
     )
     sqlite = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'stepchange\\_%' ESCAPE '\\'"
     with connection.cursor() as cursor:
@@ -229,8 +230,8 @@ def _postgresql(table: str, event: str, condition: str, steps: str) -> tuple[str
     when = f"WHEN ({condition})".replace("{differs from}", "IS DISTINCT FROM") if condition else ""
     each = "STATEMENT" if event == "TRUNCATE" else "ROW"
     return (
-        f"CREATE FUNCTION {{name}}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {_POSTGRESQL_ROW.format(steps=steps)};"
-        " RETURN NULL; END $$",
+        "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN {_POSTGRESQL_ROW.format(steps=steps)}; RETURN NULL; END $$",
         f"CREATE TRIGGER {{name}} AFTER {event} ON {table} FOR EACH {each} {when} EXECUTE FUNCTION {{name}}()",
     )
 

@@ -26,6 +26,7 @@ DOMAIN = {
     "ris.models",
     "ris.processes",
     "ris.identifiers",
+    "ris.visibility",
 }
 
 

@@ -10,10 +10,11 @@ from typing import Any, cast
 from django.conf import settings
 from django.db import connection
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 
-from worklist import handling
+from worklist import encoding, handling
 from worklist.connection import (
     LONGEST_MESSAGE,
     LONGEST_PDU,
@@ -166,7 +167,7 @@ class Door:
         for number, result in enumerate(handling.answers(self._query, self._request(event, "C-FIND"))):
             if number % ANSWERS_AT_ONCE == 0:
                 _wait_until_sent(event.assoc)
-            yield _status(result), result.dataset
+            yield _status(result), _dataset(result, str(event.context.transfer_syntax))
 
 
 _EVENTS = {
@@ -188,6 +189,11 @@ def _wait_until_sent(association: Association) -> None:
 
 def _first(message: Any, *names: str) -> Any:
     return next((value for name in names if (value := getattr(message, name, None)) is not None), None)
+
+
+def _dataset(result: Answer, transfer_syntax: str) -> Dataset | None:
+    """The library takes a Dataset only."""
+    return encoding.decode(result.data, UID(transfer_syntax).is_implicit_VR) if result.data else result.dataset
 
 
 def _status(result: Answer) -> Dataset:
