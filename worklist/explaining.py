@@ -1,0 +1,195 @@
+"""Why an exam is, or is not, on a scanner's list: by the station's rules, by a question it asked or one it would ask.
+
+A logged question holds no value that could name a patient (``worklist.query_log``): such a key is compared by its hash
+with the exam's own value, and what was asked by a pattern cannot be told.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+
+from django.utils import timezone
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataset import Dataset
+
+from ris import selectors
+from ris.models import ScheduledProcedureStep, Station
+from ris.states import PENDING, StepStatus
+from worklist import matching, query_log
+from worklist.clock import to_site
+from worklist.keys import ABOUT_THE_IDENTIFIER, BY_KEYWORD, STEP_BY_KEYWORD, STEP_SEQUENCE, Key
+from worklist.models import WorklistQuery
+from worklist.status import Failure
+
+_STATUS = "ScheduledProcedureStepStatus"
+_DATE, _TIME = "ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTime"
+#: Steps of one accession number that are explained.
+MOST_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Question:
+    """The matching keys of a query: (keyword, value), several values with backslashes; ``logged`` if it was asked."""
+
+    keys: tuple[tuple[str, str], ...]
+    logged: WorklistQuery | None = None
+
+    @classmethod
+    def of(cls, logged: WorklistQuery) -> "Question":
+        return cls(tuple((keyword, value) for keyword, value in logged.keys), logged)
+
+    @classmethod
+    def said(cls, texts: Iterable[str]) -> "Question":
+        """Of texts such as ``Modality=CT``; ValueError with a sentence if one is none."""
+        return cls(tuple(_key(text) for text in texts))
+
+    @property
+    def words(self) -> str:
+        return ", ".join(f"{keyword} = {value}" for keyword, value in self.keys if value) or "no key: every entry"
+
+
+def _key(text: str) -> tuple[str, str]:
+    keyword, equals, value = (part.strip() for part in text.partition("="))
+    if not (keyword and equals):
+        raise ValueError(f"{keyword[:64]}: a key is written as Keyword=value")
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise ValueError(f"{keyword[:64]} is no DICOM keyword")
+    if dictionary_VR(tag) == "SQ":
+        raise ValueError(f"{keyword} is a sequence: give the keys in it")
+    return keyword, value
+
+
+@dataclass
+class Verdict:
+    """``reasons`` keep the exam off, a sentence each; ``doubts`` cannot be told; ``notes`` are good to know."""
+
+    reasons: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        return "OFF" if self.reasons else "UNSURE" if self.doubts else "ON"
+
+
+def steps_of(accession_number: str) -> list[ScheduledProcedureStep]:
+    """The steps of an accession number in their order."""
+    found = selectors.steps().filter(requested_procedure__order__accession_number=accession_number)
+    return list(found.order_by("requested_procedure__position", "position", "pk")[:MOST_STEPS])
+
+
+def headline(step: ScheduledProcedureStep) -> str:
+    start = f"{to_site(step.start):%Y-%m-%d %H:%M}" if step.start else "no start"
+    return f"{step.scheduled_procedure_step_id} {step.modality or 'no modality'} {step.status}, {start}"
+
+
+def verdict(
+    step: ScheduledProcedureStep, station: Station, titles: Collection[str], question: Question | None = None
+) -> Verdict:
+    """Whether a station gets a step; ``titles`` are its ``siblings``. Without a question: if it asks for its own."""
+    if question is None:
+        return _own(step, station, titles)
+    keys = _filled(question, station)
+    asked = dict(keys).get(_STATUS, "").split("\\")
+    statuses = PENDING | {status for status in StepStatus if status in asked}
+    found = Verdict(selectors.worklist_obstacles(step, statuses) + selectors.hidden_from(step, station, titles))
+    if not station.is_active:
+        found.reasons.append("the station is not active: its association is refused")
+    _compare(step, keys, found)
+    filled = keys[len(question.keys) :]
+    found.notes += [f"{keyword} = {value} is filled in by the station's profile" for keyword, value in filled]
+    return found
+
+
+def _own(step: ScheduledProcedureStep, station: Station, titles: Collection[str]) -> Verdict:
+    found = Verdict(selectors.station_obstacles(step, station, titles))
+    if (
+        found.reasons
+        and station.is_active
+        and not (selectors.worklist_obstacles(step) or selectors.hidden_from(step, station, titles))
+    ):
+        found.notes.append("same department: it is answered to a query that asks for that station, or for any")
+    return found
+
+
+def _filled(question: Question, station: Station) -> tuple[tuple[str, str], ...]:
+    """The keys, and behind them those that the station's profile fills in because they were left empty."""
+    asked = {keyword for keyword, value in question.keys if value}
+    today = f"{timezone.localdate():%Y%m%d}"
+    filled = {keyword: today if value == "TODAY" else value for keyword, value in station.default_keys.items()}
+    return question.keys + tuple((keyword, value) for keyword, value in filled.items() if keyword not in asked)
+
+
+def _compare(step: ScheduledProcedureStep, keys: tuple[tuple[str, str], ...], found: Verdict) -> None:
+    """Each key by itself, but date and time, which are one."""
+    for keyword, value in keys:
+        if not value or keyword in (_DATE, _TIME, *ABOUT_THE_IDENTIFIER):
+            continue
+        if value == query_log.PATTERN or query_log.HASH in value:
+            _compare_hidden(step, keyword, value, found)
+        else:
+            _compare_shown(step, {keyword: value}, found)
+    start = {keyword: value for keyword, value in keys if value and keyword in (_DATE, _TIME)}
+    if start:
+        _compare_shown(step, start, found)
+
+
+def _compare_shown(step: ScheduledProcedureStep, keys: dict[str, str], found: Verdict) -> None:
+    try:
+        criteria = matching.criteria(_identifier(keys))
+    except Failure as failure:
+        found.reasons.append(f"the query is refused with {failure.status:04X}H: {failure}")
+        return
+    if criteria.unsupported:
+        found.notes.append(f"{', '.join(criteria.unsupported)}: not matched by, taken as a return key (FF01H)")
+    if not _matches(step, criteria, by_status=_STATUS in keys):
+        found.reasons.append(_sentence(step, keys))
+
+
+def _matches(step: ScheduledProcedureStep, criteria: matching.Criteria, by_status: bool) -> bool:
+    rows = ScheduledProcedureStep.objects.filter(criteria.rows, criteria.named, pk=step.pk)
+    is_in = not by_status or step.status in criteria.statuses
+    return is_in and rows.exists() and (criteria.window == type(criteria.window)() or criteria.covers(step))
+
+
+def _identifier(keys: dict[str, str]) -> Dataset:
+    identifier, item = Dataset(), Dataset()
+    for keyword, value in keys.items():
+        setattr(item if keyword in STEP_BY_KEYWORD else identifier, keyword, value)
+    if item:
+        setattr(identifier, STEP_SEQUENCE, [item])
+    return identifier
+
+
+def _sentence(step: ScheduledProcedureStep, keys: dict[str, str]) -> str:
+    """What was asked and what the step has; of a key that could name a patient neither."""
+    named = " and ".join(keys)
+    if not all(keyword in query_log.READABLE for keyword in keys):
+        return f"{named}: the query asked for another one"
+    asked = " and ".join(value.replace("\\", " or ") for value in keys.values())
+    own = " and ".join(", ".join(_own_values(step, keyword)) or "none" for keyword in keys)
+    return f"{named}: the query asked for {asked}, the step has {own}"
+
+
+def _compare_hidden(step: ScheduledProcedureStep, keyword: str, value: str, found: Verdict) -> None:
+    asked = value.split("\\")
+    if any(query_log.hashed(keyword, own) in asked for own in _own_values(step, keyword)):
+        return
+    if query_log.PATTERN in asked:
+        found.doubts.append(f"{keyword}: asked by a pattern or range, which is not kept")
+    else:
+        found.reasons.append(f"{keyword}: the query asked for another one")
+
+
+def _own_values(step: ScheduledProcedureStep, keyword: str) -> Iterator[str]:
+    """The step's values of an attribute as texts; of a name the whole and each component group (PS3.5 6.2.1)."""
+    key: Key | None = STEP_BY_KEYWORD.get(keyword) or BY_KEYWORD.get(keyword)
+    value = key.value(step) if key else None
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, date):
+            yield f"{each:%Y%m%d}"
+        elif each not in (None, ""):
+            yield str(each)
+            if key and key.vr == "PN" and "=" in str(each):
+                yield from str(each).split("=")
