@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
+from ris.errors import UnknownOrder
 from ris.models import PatientIdentifier, ScheduledProcedureStep
 from ris.selectors import worklist_steps
 from ris.states import PENDING, StepStatus
@@ -37,7 +38,7 @@ class OtherID(NamedTuple):
 class Entry:
     """One scheduled step with all that worklists show of it; never changed, but replaced when the step changes.
 
-    ``local`` is its start on the site's clock, naive; ``start`` is in UTC.
+    ``local`` is its start on the site's clock, naive, None for a step without; ``start`` is in UTC.
     """
 
     pk: int
@@ -99,7 +100,7 @@ class Entry:
     patient_pk: int
     stations: tuple[AssignedStation, ...]
     other_ids: tuple[OtherID, ...]
-    local: datetime
+    local: datetime | None
 
     @property
     def title(self) -> str:
@@ -156,28 +157,31 @@ def shown(pks: Collection[int] | None = None) -> Iterator[Entry]:
         yield from _entries(steps.filter(pk__in=named[first : first + _AT_ONCE]).order_by())
 
 
-def of_any(pk: int) -> Entry | None:
-    """The entry of a step that may be on no worklist, for saying why; None if it is not here or has no start."""
-    return next(_entries(ScheduledProcedureStep.objects.filter(pk=pk, start__isnull=False)), None)
+def of_any(pk: int) -> Entry:
+    """The entry of a step that may be on no worklist, for saying why; UnknownOrder if it is not here."""
+    found = next(_entries(ScheduledProcedureStep.objects.filter(pk=pk)), None)
+    if found is None:
+        raise UnknownOrder("This step is not here")
+    return found
 
 
-def _entries(steps) -> Iterator[Entry]:
+def _entries(steps: QuerySet[ScheduledProcedureStep]) -> Iterator[Entry]:
     rows = list(steps.values_list(*COLUMNS))
     stations = _stations(steps)
     others = _other_ids(steps)
     for *facts, patient_pk in rows:
         own = (facts[_PATIENT_ID], facts[_ISSUER])
         other_ids = tuple(other for other in others.get(patient_pk, ()) if other != own)
-        start = facts[_START] = facts[_START].astimezone(UTC)
-        yield Entry(*facts, patient_pk, stations.get(facts[0], ()), other_ids, to_site(start))
+        start = facts[_START]
+        facts[_START] = start.astimezone(UTC) if start else _NEVER
+        yield Entry(*facts, patient_pk, stations.get(facts[0], ()), other_ids, to_site(start) if start else None)
 
 
-_START, _PATIENT_ID, _ISSUER = (
-    COLUMNS.index(name) for name in ("start", _PATIENT + "patient_id", _PATIENT + "issuer_of_patient_id")
-)
+_START, _PATIENT_ID, _ISSUER = map(COLUMNS.index, ("start", _PATIENT + "patient_id", _PATIENT + "issuer_of_patient_id"))
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def _stations(steps) -> dict[int, tuple[AssignedStation, ...]]:
+def _stations(steps: QuerySet[ScheduledProcedureStep]) -> dict[int, tuple[AssignedStation, ...]]:
     """Step -> its stations in the order of their AE titles; each combination is kept once."""
     link = ScheduledProcedureStep.stations.through.objects.filter(scheduledprocedurestep__in=steps.values("pk"))
     columns = ("scheduledprocedurestep_id", "station__ae_title", "station__name", "station__modality")
@@ -188,7 +192,7 @@ def _stations(steps) -> dict[int, tuple[AssignedStation, ...]]:
     return {pk: kept.setdefault(group := tuple(stations), group) for pk, stations in found.items()}
 
 
-def _other_ids(steps) -> dict[int, tuple[OtherID, ...]]:
+def _other_ids(steps: QuerySet[ScheduledProcedureStep]) -> dict[int, tuple[OtherID, ...]]:
     """Patient -> the identifiers that are not the one shown; few patients have any."""
     patients = steps.values(_ORDER + "patient_id")
     rows = PatientIdentifier.objects.filter(patient__in=patients).exclude(

@@ -6,7 +6,7 @@ modules that the table's rows "all other" name stand in it as far as something i
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from enum import Enum
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -124,6 +124,14 @@ def _station_name(entry: Entry) -> str:
     return entry.station_name or next((station.name for station in entry.stations if station.name), "")
 
 
+def _start_date(entry: Entry) -> date | None:
+    return entry.local.date() if entry.local else None
+
+
+def _start_time(entry: Entry) -> time | None:
+    return entry.local.time() if entry.local else None
+
+
 def _end(entry: Entry) -> datetime:
     return to_site(entry.start + timedelta(minutes=entry.duration_minutes))
 
@@ -192,8 +200,8 @@ def _nothing(_entry: Entry) -> list[Any]:
 #: The attributes inside the Scheduled Procedure Step Sequence (0040,0100).
 STEP_KEYS: tuple[Key, ...] = (
     Key("ScheduledStationAETitle", "1", Match.STATION, _stations, required=True, is_identifier=True),
-    Key("ScheduledProcedureStepStartDate", "1", Match.WINDOW, lambda entry: entry.local.date(), required=True),
-    Key("ScheduledProcedureStepStartTime", "1", Match.WINDOW, lambda entry: entry.local.time(), required=True),
+    Key("ScheduledProcedureStepStartDate", "1", Match.WINDOW, _start_date, required=True),
+    Key("ScheduledProcedureStepStartTime", "1", Match.WINDOW, _start_time, required=True),
     Key("Modality", "1", Match.SINGLE, _modality, required=True),
     Key("ScheduledPerformingPhysicianName", "2", Match.PERSON, "performing_physician", required=True),
     Key("ScheduledProcedureStepDescription", "1C", Match.WILDCARD, lambda entry: entry.step_description or entry.title),

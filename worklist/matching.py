@@ -48,10 +48,10 @@ class Criteria:
 
     def met_by(self, entry: Entry, ae_titles: Mapping[str, str]) -> bool:
         """Whether an entry matches; ``ae_titles`` says which station an alias means."""
-        return next(self._unmet(entry, ae_titles), None) is None
+        return next(self.unmet(entry, ae_titles), None) is None
 
-    def _unmet(self, entry: Entry, ae_titles: Mapping[str, str]) -> Iterator[str]:
-        """The keys that keep the entry off the answer."""
+    def unmet(self, entry: Entry, ae_titles: Mapping[str, str]) -> Iterator[str]:
+        """The keywords of the keys that keep an entry off the answer."""
         if entry.status not in self.statuses:
             yield "ScheduledProcedureStepStatus"
         if self.stations is not None and not self.stations_met_by(entry, ae_titles):
@@ -63,25 +63,13 @@ class Criteria:
                 yield condition.keyword
 
     def _window_met_by(self, entry: Entry) -> bool:
+        if entry.local is None:
+            return self.window.is_open
         return self.window.covers(entry.start) if self.window.zone else self.window.covers_local(entry.local)
 
     def stations_met_by(self, entry: Entry, ae_titles: Mapping[str, str]) -> bool:
         wanted = {ae_titles.get(title, title) for title in self.stations or ()}
         return any(station.ae_title in wanted for station in entry.stations)
-
-    def mismatches(self, entry: Entry, ae_titles: Mapping[str, str]) -> list[str]:
-        """Why an entry is not in the answer, a sentence for each key, without any value of the patient's."""
-        found = []
-        for keyword in self._unmet(entry, ae_titles):
-            if keyword == "ScheduledProcedureStepStatus":
-                asked = "the query asks for" if self.statuses != PENDING else "without this key a query asks for"
-                found.append(
-                    f"{keyword}: {asked} {', '.join(sorted(self.statuses)) or 'no status that is shown'}, "
-                    f"the step is {entry.status}"
-                )
-            else:
-                found.append(f"{keyword}: what the query asks for is not what the exam has")
-        return found
 
 
 def criteria(identifier: Dataset, defaults: Mapping[str, str] | None = None) -> Criteria:
@@ -142,7 +130,7 @@ def _match_sequence(key: Key, item: Dataset, found: Criteria) -> None:
         if _counts(element):
             _match_element(element, key.by_keyword, nested, {}, {})
     found.unsupported += [f"{key.keyword}.{keyword}" for keyword in nested.unsupported]
-    found.asked += nested.asked
+    found.asked += [(f"{key.keyword}.{keyword}", value) for keyword, value in nested.asked]
     if not nested.conditions:
         return
 

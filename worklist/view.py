@@ -66,11 +66,6 @@ class View:
     def __len__(self) -> int:
         return len(self._entries)
 
-    @property
-    def aliases(self) -> dict[str, str]:
-        """Alias -> the AE title of its station."""
-        return self._aliases
-
     def refresh(self, received_at: float = 0.0) -> None:
         """Take in what was committed until now, unless a refresh began after ``received_at`` (time.monotonic) anyway.
 
@@ -90,7 +85,7 @@ class View:
 
     def _take(self, found: changes.Changes) -> None:
         if found.aliases:
-            self._aliases = dict(StationAlias.objects.values_list("ae_title", "station__ae_title"))
+            self._aliases = aliases()
         if found.everything:
             self._empty()
             self._writers.clear()
@@ -179,6 +174,11 @@ class View:
             if len(self._writers) > MOST_FORMS:
                 self._writers.popitem(last=False)
             return writer
+
+
+def aliases() -> dict[str, str]:
+    """Alias -> the AE title of its station, as the database has them now."""
+    return dict(StationAlias.objects.values_list("ae_title", "station__ae_title"))
 
 
 def hidden(one: Entry, profile: Profile, now: datetime) -> list[str]:
