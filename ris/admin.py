@@ -120,6 +120,7 @@ admin.site.register(
         models.Instance,
         models.Tombstone,
         models.Heartbeat,
+        models.StepChange,
     ],
     ReadOnlyAdmin,
 )

@@ -6,7 +6,7 @@ with the exam's own value, and what was asked by a pattern cannot be told.
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, time
 
 from django.utils import timezone
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -17,9 +17,11 @@ from ris.models import ScheduledProcedureStep, Station
 from ris.states import PENDING, StepStatus
 from worklist import matching, query_log
 from worklist.clock import to_site
+from worklist.entry import Entry, of_any
 from worklist.keys import ABOUT_THE_IDENTIFIER, BY_KEYWORD, STEP_BY_KEYWORD, STEP_SEQUENCE, Key
 from worklist.models import WorklistQuery
 from worklist.status import Failure
+from worklist.view import aliases
 
 _STATUS = "ScheduledProcedureStepStatus"
 _DATE, _TIME = "ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTime"
@@ -40,7 +42,10 @@ class Question:
 
     @classmethod
     def said(cls, texts: Iterable[str]) -> "Question":
-        """Of texts such as ``Modality=CT``; ValueError with a sentence if one is none."""
+        """Of texts such as ``Modality=CT`` or ``RequestedProcedureCodeSequence.CodeValue=X``.
+
+        ValueError with a sentence if one is none.
+        """
         return cls(tuple(_key(text) for text in texts))
 
     @property
@@ -52,8 +57,9 @@ def _key(text: str) -> tuple[str, str]:
     keyword, equals, value = (part.strip() for part in text.partition("="))
     if not (keyword and equals):
         raise ValueError(f"{keyword[:64]}: a key is written as Keyword=value")
-    tag = tag_for_keyword(keyword)
-    if tag is None:
+    sequence, _dot, nested = keyword.rpartition(".")
+    tag = tag_for_keyword(nested)
+    if tag is None or (sequence and tag_for_keyword(sequence) is None):
         raise ValueError(f"{keyword[:64]} is no DICOM keyword")
     if dictionary_VR(tag) == "SQ":
         raise ValueError(f"{keyword} is a sequence: give the keys in it")
@@ -96,7 +102,7 @@ def verdict(
     found = Verdict(selectors.worklist_obstacles(step, statuses) + selectors.hidden_from(step, station, titles))
     if not station.is_active:
         found.reasons.append("the station is not active: its association is refused")
-    _compare(step, keys, found)
+    _compare(of_any(step.pk), keys, found)
     filled = keys[len(question.keys) :]
     found.notes += [f"{keyword} = {value} is filled in by the station's profile" for keyword, value in filled]
     return found
@@ -121,21 +127,21 @@ def _filled(question: Question, station: Station) -> tuple[tuple[str, str], ...]
     return question.keys + tuple((keyword, value) for keyword, value in filled.items() if keyword not in asked)
 
 
-def _compare(step: ScheduledProcedureStep, keys: tuple[tuple[str, str], ...], found: Verdict) -> None:
+def _compare(entry: Entry, keys: tuple[tuple[str, str], ...], found: Verdict) -> None:
     """Each key by itself, but date and time, which are one."""
     for keyword, value in keys:
         if not value or keyword in (_DATE, _TIME, *ABOUT_THE_IDENTIFIER):
             continue
         if value == query_log.PATTERN or query_log.HASH in value:
-            _compare_hidden(step, keyword, value, found)
+            _compare_hidden(entry, keyword, value, found)
         else:
-            _compare_shown(step, {keyword: value}, found)
+            _compare_shown(entry, {keyword: value}, found)
     start = {keyword: value for keyword, value in keys if value and keyword in (_DATE, _TIME)}
     if start:
-        _compare_shown(step, start, found)
+        _compare_shown(entry, start, found)
 
 
-def _compare_shown(step: ScheduledProcedureStep, keys: dict[str, str], found: Verdict) -> None:
+def _compare_shown(entry: Entry, keys: dict[str, str], found: Verdict) -> None:
     try:
         criteria = matching.criteria(_identifier(keys))
     except Failure as failure:
@@ -143,38 +149,41 @@ def _compare_shown(step: ScheduledProcedureStep, keys: dict[str, str], found: Ve
         return
     if criteria.unsupported:
         found.notes.append(f"{', '.join(criteria.unsupported)}: not matched by, taken as a return key (FF01H)")
-    if not _matches(step, criteria, by_status=_STATUS in keys):
-        found.reasons.append(_sentence(step, keys))
+    if not _matches(entry, criteria, by_status=_STATUS in keys):
+        found.reasons.append(_sentence(entry, keys))
 
 
-def _matches(step: ScheduledProcedureStep, criteria: matching.Criteria, by_status: bool) -> bool:
-    rows = ScheduledProcedureStep.objects.filter(criteria.rows, criteria.named, pk=step.pk)
-    is_in = not by_status or step.status in criteria.statuses
-    return is_in and rows.exists() and (criteria.window == type(criteria.window)() or criteria.covers(step))
+def _matches(entry: Entry, criteria: matching.Criteria, by_status: bool) -> bool:
+    return not [keyword for keyword in criteria.unmet(entry, aliases()) if by_status or keyword != _STATUS]
 
 
 def _identifier(keys: dict[str, str]) -> Dataset:
     identifier, item = Dataset(), Dataset()
     for keyword, value in keys.items():
-        setattr(item if keyword in STEP_BY_KEYWORD else identifier, keyword, value)
+        sequence, _dot, nested = keyword.rpartition(".")
+        target = item if (sequence or nested) in STEP_BY_KEYWORD else identifier
+        if sequence:
+            setattr(target, sequence, [Dataset()])
+            target = target[sequence].value[0]
+        setattr(target, nested, value)
     if item:
         setattr(identifier, STEP_SEQUENCE, [item])
     return identifier
 
 
-def _sentence(step: ScheduledProcedureStep, keys: dict[str, str]) -> str:
+def _sentence(entry: Entry, keys: dict[str, str]) -> str:
     """What was asked and what the step has; of a key that could name a patient neither."""
     named = " and ".join(keys)
     if not all(keyword in query_log.READABLE for keyword in keys):
         return f"{named}: the query asked for another one"
     asked = " and ".join(value.replace("\\", " or ") for value in keys.values())
-    own = " and ".join(", ".join(_own_values(step, keyword)) or "none" for keyword in keys)
+    own = " and ".join(", ".join(_own_values(entry, keyword)) or "none" for keyword in keys)
     return f"{named}: the query asked for {asked}, the step has {own}"
 
 
-def _compare_hidden(step: ScheduledProcedureStep, keyword: str, value: str, found: Verdict) -> None:
+def _compare_hidden(entry: Entry, keyword: str, value: str, found: Verdict) -> None:
     asked = value.split("\\")
-    if any(query_log.hashed(keyword, own) in asked for own in _own_values(step, keyword)):
+    if any(query_log.hashed(keyword, own) in asked for own in _own_values(entry, keyword)):
         return
     if query_log.PATTERN in asked:
         found.doubts.append(f"{keyword}: asked by a pattern or range, which is not kept")
@@ -182,13 +191,17 @@ def _compare_hidden(step: ScheduledProcedureStep, keyword: str, value: str, foun
         found.reasons.append(f"{keyword}: the query asked for another one")
 
 
-def _own_values(step: ScheduledProcedureStep, keyword: str) -> Iterator[str]:
-    """The step's values of an attribute as texts; of a name the whole and each component group (PS3.5 6.2.1)."""
-    key: Key | None = STEP_BY_KEYWORD.get(keyword) or BY_KEYWORD.get(keyword)
-    value = key.value(step) if key else None
+def _own_values(entry: Entry, keyword: str) -> Iterator[str]:
+    """The entry's values of an attribute as texts; of a name the whole and each component group (PS3.5 6.2.1)."""
+    sequence, _dot, nested = keyword.rpartition(".")
+    key: Key | None = STEP_BY_KEYWORD.get(sequence or nested) or BY_KEYWORD.get(sequence or nested)
+    value = key.value(entry) if key else None
+    if key and sequence:
+        key = key.by_keyword.get(nested)
+        value = [key.value(row) for row in value] if key else None
     for each in value if isinstance(value, list) else [value]:
-        if isinstance(each, date):
-            yield f"{each:%Y%m%d}"
+        if isinstance(each, (date, time)):
+            yield f"{each:%Y%m%d}" if isinstance(each, date) else f"{each:%H%M%S}"
         elif each not in (None, ""):
             yield str(each)
             if key and key.vr == "PN" and "=" in str(each):

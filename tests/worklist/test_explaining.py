@@ -69,6 +69,12 @@ ON, OFF = "ON", "OFF"
         ("PatientBirthDate=19561209", ON, ""),
         ("PatientBirthDate=19561210", OFF, "PatientBirthDate: the query asked for another one"),
         ("StudyInstanceUID=1.2.3", OFF, "StudyInstanceUID: the query asked for another one"),
+        ("RequestedProcedureCodeSequence.CodeValue=CTHEAD", ON, ""),
+        (
+            "RequestedProcedureCodeSequence.CodeValue=CTFOOT",
+            OFF,
+            "RequestedProcedureCodeSequence.CodeValue: the query asked for another one",
+        ),
         ("AccessionNumber=NONE", OFF, "AccessionNumber: the query asked for another one"),
     ],
 )
@@ -165,7 +171,7 @@ def test_what_is_refused_or_not_matched(step):
     """A900H is a reason; a key that is only returned is a note."""
     [reason] = told(step, Question.said(("ScheduledProcedureStepStartDate=yesterday",))).reasons
     assert reason.startswith("the query is refused with A900H")
-    found = told(step, Question.said(("PatientComments=x",)))
+    found = told(step, Question.said(("SpecialNeeds=x",)))
     assert (found.state, len(found.notes)) == (ON, 1)
 
 
