@@ -63,11 +63,10 @@ def activity_of(station: Station) -> StationActivity:
 def silences() -> list[Silence]:
     """Stations of which somebody should know that they do not ask for their worklist."""
     now = timezone.now()
-    last = dict(
-        StationActivity.objects.filter(
-            station__is_active=True, query_at__gt=now - timedelta(days=USUAL_DAYS), query_at__lt=now - SILENT_AFTER
-        ).values_list("station", "query_at")
+    quiet = StationActivity.objects.filter(
+        station__is_active=True, query_at__gt=now - timedelta(days=USUAL_DAYS), query_at__lt=now - SILENT_AFTER
     )
+    last = {station: at for station, at in quiet.values_list("station", "query_at") if at}
     asked = WorklistQuery.objects.filter(station__in=last).order_by().values_list("station")
     counted = asked.annotate(Sum("times"), Min("first_at"), Max("last_at"))
     overdue = {
