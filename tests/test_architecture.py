@@ -25,6 +25,7 @@ DOMAIN = {
     "ris.states",
     "ris.models",
     "ris.processes",
+    "ris.supervisor",
     "ris.identifiers",
 }
 
