@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from django.db import Error as DatabaseUnavailable
 
 from ris.models import Station
-from ris.selectors import active_stations
+from ris.selectors import active_stations, siblings
 
 logger = logging.getLogger(__name__)
 
@@ -69,26 +69,22 @@ class Stations:
 
 def profiles() -> dict[str, Profile]:
     """AE title or alias -> profile, of all active stations."""
-    stations = list(active_stations().prefetch_related("aliases"))
-    departments: dict[int | None, set[str]] = {}
-    for station in stations:
-        departments.setdefault(station.department_id, set()).add(station.ae_title)
+    titles = siblings()
     found = {}
-    for station in stations:
-        profile = of(station, frozenset(departments[station.department_id]))
+    for station in active_stations().prefetch_related("aliases"):
+        profile = of(station, titles[station.pk])
         found |= dict.fromkeys((station.ae_title, *profile.aliases), profile)
     return found
 
 
-def of(station: Station, department: frozenset[str]) -> Profile:
-    """A station's profile; ``department`` are the AE titles of its department's stations."""
-    own = frozenset({station.ae_title})
+def of(station: Station, titles: frozenset[str]) -> Profile:
+    """A station's profile; ``titles`` are its ``siblings``."""
     return Profile(
         pk=station.pk,
         ae_title=station.ae_title,
         modality=station.modality,
         aliases=frozenset(alias.ae_title for alias in station.aliases.all()),
-        siblings=department if station.department_id else own,
+        siblings=titles,
         character_set=station.character_set,
         only_arrived=station.only_arrived,
         days_before=station.days_before,
