@@ -59,7 +59,9 @@ class MppsForward(models.Model):
     state = models.CharField(max_length=8, choices=State, default=State.WAITING)
     attempts = models.PositiveIntegerField(default=0)
     refusals = models.PositiveIntegerField(default=0)
-    was_offered = models.BooleanField(default=False, help_text="It may have arrived: it was on the wire once")
+    was_offered = models.BooleanField(
+        default=False, help_text="It may have arrived: it was on the wire and no answer is known"
+    )
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     last_status = models.PositiveIntegerField(null=True, blank=True, help_text="The DIMSE status last answered")
     last_error = models.CharField(max_length=250, blank=True)

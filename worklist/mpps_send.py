@@ -155,7 +155,7 @@ class Sender:
         if _is_taken(forward, answer, sent_before):
             forward.sent_at = timezone.now()
             return self._settle(forward, _State.SENT, "")
-        return self._refused(forward, to, str(answer.get("ErrorComment", "") or ""))
+        return self._refused(forward, to, answer)
 
     @staticmethod
     def _exchange(association: Association, forward: MppsForward) -> Dataset:
@@ -170,10 +170,12 @@ class Sender:
                 raise Unreachable("It ended the association") from error
         return status
 
-    def _refused(self, forward: MppsForward, to: MppsDestination, comment: str) -> bool:
+    def _refused(self, forward: MppsForward, to: MppsDestination, answer: Dataset) -> bool:
         """Try again what may be otherwise the next time; park the rest, and with it only its own MPPS."""
         forward.refusals += 1
-        if forward.last_status not in _TRANSIENT or forward.refusals >= to.tries:
+        comment = str(answer.get("ErrorComment", "") or "")
+        may_pass = forward.last_status in _TRANSIENT and not _has_ended(answer)
+        if not may_pass or forward.refusals >= to.tries:
             return self._settle(forward, _State.PARKED, comment)
         pause = min(self.policy.first_retry * 2 ** min(forward.refusals - 1, 16), self.policy.longest_retry)
         forward.next_attempt_at = timezone.now() + timedelta(seconds=pause)
@@ -187,6 +189,7 @@ class Sender:
             last_error=error[:250],
             last_status=forward.last_status,
             refusals=forward.refusals,
+            was_offered=False,
             next_attempt_at=forward.next_attempt_at,
             sent_at=forward.sent_at,
         )
@@ -208,8 +211,11 @@ def _is_taken(forward: MppsForward, answer: Dataset, sent_before: bool) -> bool:
         return True
     if forward.verb == MppsForward.Verb.CREATE:
         return forward.last_status == DUPLICATE_SOP_INSTANCE
-    ended = forward.last_status == PROCESSING_FAILURE and answer.get("ErrorID") == MAY_NO_LONGER_BE_UPDATED
-    return sent_before and ended
+    return sent_before and _has_ended(answer)
+
+
+def _has_ended(answer: Dataset) -> bool:
+    return bool(answer.Status == PROCESSING_FAILURE and answer.get("ErrorID") == MAY_NO_LONGER_BE_UPDATED)
 
 
 class Forwarder:

@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(choices=[('WAITING', 'waiting to be sent'), ('SENT', 'sent and taken'), ('PARKED', 'refused and parked: what follows of the same MPPS waits'), ('GIVEN_UP', 'given up by a person')], default='WAITING', max_length=8)),
                 ('attempts', models.PositiveIntegerField(default=0)),
                 ('refusals', models.PositiveIntegerField(default=0)),
-                ('was_offered', models.BooleanField(default=False, help_text='It may have arrived: it was on the wire once')),
+                ('was_offered', models.BooleanField(default=False, help_text='It may have arrived: it was on the wire and no answer is known')),
                 ('next_attempt_at', models.DateTimeField(blank=True, null=True)),
                 ('last_status', models.PositiveIntegerField(blank=True, help_text='The DIMSE status last answered', null=True)),
                 ('last_error', models.CharField(blank=True, max_length=250)),
