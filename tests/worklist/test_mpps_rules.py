@@ -137,7 +137,7 @@ def test_an_attribute_is_created_before_it_is_set(rule):
 @pytest.mark.parametrize("status", ["COMPLETED", "DISCONTINUED"])
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.keyword)
 def test_final_state(rule, status):
-    """Column final state: of this and all earlier messages together; series may be missing where nothing was acquired."""
+    """Column final state: of all messages together; series may be missing where nothing was acquired."""
     if rule.set == NOT_ALLOWED or rule.keyword in ("SpecificCharacterSet", "PerformedProcedureStepStatus"):
         return
     before = stored()

@@ -1,4 +1,4 @@
-"""Strict and lenient stations over a real association: every line of the table in ``mpps_rules``, and what is counted."""
+"""Strict and lenient stations over a real association: every line of the table in ``mpps_rules``, and the counts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
