@@ -61,9 +61,9 @@ def _instances(dataset: Dataset) -> tuple[InstanceReference, ...] | None:
         return None
     return tuple(
         InstanceReference(
-            series_instance_uid=text_of(series, "SeriesInstanceUID"),
-            sop_instance_uid=text_of(item, "ReferencedSOPInstanceUID"),
-            sop_class_uid=text_of(item, "ReferencedSOPClassUID"),
+            series_instance_uid=str(series.SeriesInstanceUID),
+            sop_instance_uid=str(item.ReferencedSOPInstanceUID),
+            sop_class_uid=str(item.ReferencedSOPClassUID),
         )
         for series in dataset.PerformedSeriesSequence
         for keyword in _INSTANCE_SEQUENCES

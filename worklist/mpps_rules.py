@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from ris.identifiers import is_uid
@@ -98,7 +100,7 @@ def check_instance_uid(uid: str) -> None:
 
 def create_defects(attributes: Dataset) -> list[Defect]:
     """What an N-CREATE does not keep of the table. The status must be IN PROGRESS (F.7.2.1.2)."""
-    found = dict.fromkeys([*_typed(attributes, RULES, "create"), *_values(attributes, RULES), *_moments(attributes)])
+    found = dict.fromkeys([*_checked(attributes, RULES, "create"), *_moments(attributes)])
     status = text_of(attributes, "PerformedProcedureStepStatus")
     if status and status != PerformedStatus.IN_PROGRESS:
         found[_invalid("PerformedProcedureStepStatus", "must be IN PROGRESS")] = None
@@ -107,7 +109,7 @@ def create_defects(attributes: Dataset) -> list[Defect]:
 
 def set_defects(modification: Dataset, stored: Mapping[str, Any]) -> list[Defect]:
     """What an N-SET does not keep of the table; ``stored`` is the object so far as DICOM JSON."""
-    found = dict.fromkeys([*_typed(modification, RULES, "set"), *_values(modification, RULES), *_moments(modification)])
+    found = dict.fromkeys([*_checked(modification, RULES, "set"), *_moments(modification)])
     for element in modification:
         rule = BY_KEYWORD.get(element.keyword)
         if rule and rule.set == NOT_ALLOWED:
@@ -134,30 +136,37 @@ def failure(defects: list[Defect]) -> Failure:
     return Failure(kind.status, told[0].upper() + told[1:], *keywords)
 
 
-def _typed(dataset: Dataset, rules: tuple[Rule, ...], column: str) -> Iterator[Defect]:
-    """What the Types of the column ask, in the data set and in each item."""
+def _checked(dataset: Dataset, rules: tuple[Rule, ...], column: str) -> Iterator[Defect]:
+    """What the Types of the column ask, and values that cannot be kept, in the data set and in each item."""
     for rule in rules:
-        type_ = getattr(rule, column)[:2].rstrip("/")
-        if type_ in ("1", "2") and rule.tag not in dataset:
-            yield Defect(rule.keyword, Kind.MISSING, f"Type {type_}", rule.needed and type_ == "1")
-        elif type_ == "1" and not _has_value(dataset, rule):
+        element, type_ = dataset.get(rule.tag), getattr(rule, column)[:2].rstrip("/")
+        if element is None:
+            if type_ in ("1", "2"):
+                yield Defect(rule.keyword, Kind.MISSING, f"Type {type_}", rule.needed and type_ == "1")
+            continue
+        if type_ == "1" and _is_empty(element):
             yield Defect(rule.keyword, Kind.EMPTY, "Type 1", rule.needed)
+        elif why := _wrong_value(element, rule):
+            yield _invalid(rule.keyword, why)
         elif rule.items:
-            for item in _items(dataset, rule):
-                yield from _typed(item, rule.items, column)
+            for item in element.value or []:
+                yield from _checked(item, rule.items, column)
 
 
-def _items(dataset: Dataset, rule: Rule) -> list[Dataset]:
-    """The items of a sequence; none of something else that was sent in its place."""
-    element = dataset.get(rule.tag)
-    return list(element.value or []) if element is not None and element.VR == "SQ" else []
+def _is_empty(element: DataElement) -> bool:
+    value = element.value
+    return not (value if element.VR == "SQ" else str("" if value is None else value).strip())
 
 
-def _has_value(dataset: Dataset, rule: Rule) -> bool:
-    value = dataset[rule.tag].value
-    if rule.vr == "SQ":
-        return bool(value)
-    return bool(str("" if value is None else value).strip())
+def _wrong_value(element: DataElement, rule: Rule) -> str:
+    if (element.VR == "SQ") != (rule.vr == "SQ"):
+        return "is a sequence" if rule.vr != "SQ" else "is no sequence"
+    longest = _LONGEST.get(rule.keyword)
+    if longest and len(_text(element)) > longest:
+        return f"is longer than {longest} characters"
+    if rule.vr == "UI" and (uid := _text(element)) and not is_uid(uid):
+        return "is no UID"
+    return ""
 
 
 def _status_defects(modification: Dataset) -> Iterator[Defect]:
@@ -180,32 +189,10 @@ def _final_defects(modification: Dataset, stored: Mapping[str, Any]) -> Iterator
         # Nothing may have been acquired yet when a step is abandoned.
         needed = rule.keyword != "PerformedSeriesSequence" or status == PerformedStatus.COMPLETED
         if rule.tag in modification:
-            if not _has_value(modification, rule):
+            if _is_empty(modification[rule.tag]):
                 yield Defect(rule.keyword, Kind.EMPTY, "final state, Type 1", needed)
         elif not stored.get(f"{rule.tag:08X}", {}).get("Value"):
             yield Defect(rule.keyword, Kind.MISSING, "final state, Type 1", needed)
-
-
-def _values(dataset: Dataset, rules: tuple[Rule, ...]) -> Iterator[Defect]:
-    """Sequences, UIDs and lengths, everywhere in the object."""
-    for rule in rules:
-        if rule.tag not in dataset:
-            continue
-        if why := _wrong_value(dataset, rule):
-            yield _invalid(rule.keyword, why)
-        for item in _items(dataset, rule) if rule.items else ():
-            yield from _values(item, rule.items)
-
-
-def _wrong_value(dataset: Dataset, rule: Rule) -> str:
-    if (dataset[rule.tag].VR == "SQ") != (rule.vr == "SQ"):
-        return "is a sequence" if rule.vr != "SQ" else "is no sequence"
-    longest = _LONGEST.get(rule.keyword)
-    if longest and len(text_of(dataset, rule.keyword)) > longest:
-        return f"is longer than {longest} characters"
-    if rule.vr == "UI" and (uid := text_of(dataset, rule.keyword)) and not is_uid(uid):
-        return "is no UID"
-    return ""
 
 
 def _moments(dataset: Dataset) -> Iterator[Defect]:
@@ -231,5 +218,10 @@ def _invalid(keyword: str, why: str) -> Defect:
 
 def text_of(dataset: Dataset, keyword: str) -> str:
     """An attribute's value as text without padding; empty if it is not there."""
-    value = dataset.get(keyword)
+    element = dataset.get(tag_for_keyword(keyword) or 0)
+    return "" if element is None else _text(element)
+
+
+def _text(element: DataElement) -> str:
+    value = element.value
     return "" if value is None else str(value).strip()
