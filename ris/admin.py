@@ -12,11 +12,49 @@ class RoomAdmin(admin.ModelAdmin):
     list_editable = ["position"]
 
 
+@admin.register(models.Department)
+class DepartmentAdmin(admin.ModelAdmin):
+    list_display = ["name"]
+
+
+class StationAliasInline(admin.TabularInline):
+    model = models.StationAlias
+    extra = 1
+
+
 @admin.register(models.Station)
 class StationAdmin(admin.ModelAdmin):
-    list_display = ["ae_title", "name", "modality", "room", "is_active", "sends_mpps"]
-    list_filter = ["modality", "is_active"]
-    list_select_related = ["room"]
+    """A scanner's profile; the pages under /stations/ show what it did."""
+
+    list_display = ["ae_title", "name", "modality", "room", "department", "is_active", "sends_mpps"]
+    list_filter = ["modality", "department", "is_active"]
+    list_select_related = ["room", "department"]
+    search_fields = ["ae_title", "name", "aliases__ae_title"]
+    inlines = [StationAliasInline]
+    fieldsets = [
+        (None, {"fields": ["ae_title", "name", "modality", "room", "department", "is_active"]}),
+        (
+            "What it sees",
+            {
+                "description": "Rules that hide entries from this station's worklist, beside its department",
+                "fields": ["only_arrived", "days_before", "days_after"],
+            },
+        ),
+        (
+            "How it is answered",
+            {
+                "description": "What this scanner can read, and what it forgets to ask",
+                "fields": ["character_set", "overlong", "most_answers", "default_keys"],
+            },
+        ),
+        (
+            "MPPS",
+            {
+                "description": "How what it reports is taken; what Table F.7.2-1 (PS3.4) does not allow is counted",
+                "fields": ["sends_mpps", "mpps_strictness", "quiet_minutes"],
+            },
+        ),
+    ]
 
 
 @admin.register(models.ProcedureType)
@@ -82,6 +120,7 @@ admin.site.register(
         models.Instance,
         models.Tombstone,
         models.Heartbeat,
+        models.StepChange,
     ],
     ReadOnlyAdmin,
 )

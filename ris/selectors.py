@@ -69,13 +69,13 @@ def steps_on_no_worklist(order: Order) -> QuerySet[ScheduledProcedureStep]:
     )
 
 
-def worklist_obstacles(step: ScheduledProcedureStep) -> list[str]:
-    """Why this step is on no worklist, a sentence each; empty when it is on one."""
+def worklist_obstacles(step: ScheduledProcedureStep, statuses: Collection[StepStatus] = PENDING) -> list[str]:
+    """Why this step is on no worklist of ``statuses``, a sentence each; empty when it is on one."""
     status = StepStatus(step.status)
     if status is StepStatus.NEW:
         return _missing(step) or ["the step waits to be booked at the front desk"]
     reasons = (
-        (status is StepStatus.STARTED, "the exam has started"),
+        (status is StepStatus.STARTED and status not in statuses, "the exam has started"),
         (status in OVER, f"the step is {status}"),
         (step.on_hold, "the step is on hold"),
         (status in PENDING and not step.stations.all(), "no station is assigned"),

@@ -7,12 +7,12 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from ris import processes
-from ris.services import images
+from ris.services import changes, images
 
 logger = logging.getLogger(__name__)
 
 #: task -> minutes between two runs
-SCHEDULES = {"ris.tasks.complete_quiet_studies": 1}
+SCHEDULES = {"ris.tasks.complete_quiet_studies": 1, "ris.tasks.purge_changes": 60}
 
 
 def ensure_schedules() -> None:
@@ -27,6 +27,11 @@ def complete_quiet_studies() -> None:
     """Complete the exams of stations without MPPS whose study has gone quiet."""
     if completed := images.complete_quiet_studies(timezone.now()):
         logger.info("%s exams completed because their study is quiet", completed)
+
+
+def purge_changes() -> None:
+    """Delete the log of changed steps as far as every process has read it."""
+    changes.purge()
 
 
 def prove_life() -> None:

@@ -18,6 +18,7 @@ urlpatterns = [
     path("reconciliation/", reconciliation.reconciliation, name="reconciliation"),
     path("healthz", health.healthz, name="healthz"),
     path("hl7/", include("hl7.urls")),
+    path("stations/", include("worklist.urls")),
     path("api/v1/", include("ris.api.urls")),
     path("admin/", admin.site.urls),
 ]

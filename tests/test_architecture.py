@@ -16,8 +16,9 @@ FORBIDDEN = {
     "worklist": {"hl7", "hl7apy", "tests"},
     "hl7": {"worklist", "pynetdicom", "pydicom", "tests"},
 }
-#: What an edge may import of the domain: never views, API, forms or admin.
+#: What an edge may import of the domain: never views, API, forms or admin. ``ris.access`` guards its pages.
 DOMAIN = {
+    "ris.access",
     "ris.services",
     "ris.selectors",
     "ris.inputs",
@@ -26,6 +27,7 @@ DOMAIN = {
     "ris.models",
     "ris.processes",
     "ris.identifiers",
+    "ris.visibility",
 }
 
 

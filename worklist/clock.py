@@ -61,6 +61,8 @@ def parse_offset(text: str) -> tzinfo:
 class Window:
     """What a query's start date and start time ask for, on the site's wall clock; None where a bound is open.
 
+    ``zone`` is set where the query says its own Timezone Offset From UTC (0008,0201): then that clock counts.
+
     A range of dates with a range of times is one span from the first date's first time to the last date's last time
     (PS3.4 K.6.1.2.2 with C.2.2.2.5); times alone, or one exact time with dates, are asked of each day.
     """
@@ -68,16 +70,24 @@ class Window:
     first: datetime | None = None
     last: datetime | None = None
     daily: tuple[time, time] | None = None
+    zone: tzinfo | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.first is None and self.last is None and self.daily is None
 
     def covers(self, moment: datetime) -> bool:
         """Whether an aware moment lies in the window as the wall clock shows it."""
-        local = to_site(moment)
+        return self.is_open or self.covers_local(moment.astimezone(self.zone or site_zone()).replace(tzinfo=None))
+
+    def covers_local(self, local: datetime) -> bool:
+        """The same for a moment as the window's clock shows it, naive."""
         within = (self.first is None or self.first <= local) and (self.last is None or local <= self.last)
         return within and (self.daily is None or self.daily[0] <= local.time() <= self.daily[1])
 
     def bounds(self) -> tuple[datetime | None, datetime | None]:
         """Aware bounds that hold at least the window, also where clocks change: for the index."""
-        zone = site_zone()
+        zone = self.zone or site_zone()
 
         def both(local: datetime) -> list[datetime]:
             return [local.replace(tzinfo=zone, fold=fold) for fold in (0, 1)]
@@ -87,14 +97,15 @@ class Window:
         return first, last
 
 
-def window(dates: str, times: str) -> Window:
-    """The window of two matching keys, each empty, a value or a range; ValueError if a date or time is none."""
+def window(dates: str, times: str, offset: str = "") -> Window:
+    """The window of two matching keys, each empty, a value or a range, on the clock of ``offset`` or else the site's;
+    ValueError if a date, time or offset is none."""
     first_day, last_day = date_range(dates)
-    clock = _time_range(times)
+    clock = time_range(times)
     spans = "-" in times and bool(dates)
     begin = datetime.combine(first_day, clock[0] if spans else _FIRST) if first_day else None
     end = datetime.combine(last_day, clock[1] if spans else _LAST) if last_day else None
-    return Window(begin, end, clock if times and not spans else None)
+    return Window(begin, end, clock if times and not spans else None, parse_offset(offset) if offset else None)
 
 
 def date_range(text: str) -> tuple[date | None, date | None]:
@@ -109,7 +120,8 @@ def date_range(text: str) -> tuple[date | None, date | None]:
     return parse_date(first) if first else None, parse_date(last) if last else None
 
 
-def _time_range(text: str) -> tuple[time, time]:
+def time_range(text: str) -> tuple[time, time]:
+    """First and last instant of a TM matching key, the day's own where open. ValueError if a time is none."""
     if not text:
         return _FIRST, _LAST
     if "-" not in text:

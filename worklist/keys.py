@@ -1,210 +1,272 @@
 """PS3.4 Table K.6-1 as data: each attribute of the worklist, how it is matched, and where its value comes from.
 
-Times and stations are matched by rules of their own (``matching.py``): date and time as one window, stations as a list.
+The table drives matching (``matching``), the answers (``mwl_answer``) and the conformance statement. Attributes of the
+modules that the table's rows "all other" name stand in it as far as something is known of them.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
 from enum import Enum
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from ris.models import RequestedProcedure, ScheduledProcedureStep
 from ris.selectors import site_zone
 from worklist.clock import to_site
-
-Items = list[dict[str, Any]]
+from worklist.entry import Entry
 
 
 class Match(Enum):
-    """Kinds of matching (PS3.4 C.2.2.2). NONE: a return key only."""
+    """Kinds of matching (PS3.4 C.2.2.2); an empty key always matches everything.
+
+    Several values of one key mean any of them. NONE: nothing is known of the attribute, so it cannot be matched, and a
+    query that gives a value for it is answered with FF01H.
+    """
 
     NONE = "none"
     SINGLE = "single value"
-    TEXT = "single value and wildcard"
-    NUMBER = "single value and wildcard; a single value names few rows by an index"
-    NAME = "single value and wildcard, case and accents folded"
-    PERSON = "single value and wildcard, case folded"
-    DATE = "single value and range"
+    WILDCARD = "single value, wildcard"
+    PERSON = "single value, wildcard; case and accents do not count"
+    NUMBER = "single value, as a number"
+    DATE = "single value, range"
+    TIME = "single value, range (time)"
     UID = "list of UIDs"
-    WINDOW = "date and time, combined"
-    STATION = "single value over all stations"
-    STATUS = "single value over status"
+    WINDOW = "single value, range; date and time combined"
+    STATION = "single value, any of the station's AE titles and their aliases"
+    STATUS = "single value; without one, what is pending"
+    SEQUENCE = "sequence, at most one item"
 
 
 @dataclass(frozen=True)
 class Key:
-    """One attribute. ``source`` is its place in the domain as dotted path(s), the first that is not empty, or a
-    function of the step; ``column`` the ORM path it is matched by where that is not the path itself."""
+    """One attribute. ``source`` is an attribute of the entry (of the item, inside a sequence), several with ``|`` of
+    which the first that is not empty counts, or a function of it. ``items`` are the keys inside a sequence.
+
+    ``required``: a required matching key of the table. ``is_identifier``: a cut value would name something else, so it
+    is sent whole whatever its length.
+    """
 
     keyword: str
     return_type: str
-    source: str | Callable[[ScheduledProcedureStep], Any] = ""
-    match: Match = Match.NONE
-    column: str = ""
+    match: Match
+    source: str | Callable[[Any], Any] = ""
+    required: bool = False
+    is_identifier: bool = False
+    items: tuple["Key", ...] = field(default=(), compare=False)
 
-    @property
+    @cached_property
     def vr(self) -> str:
         return dictionary_VR(self.keyword)
 
-    def columns(self) -> list[str]:
-        """The ORM paths to match: any of them may hold the value."""
-        if self.column or callable(self.source):
-            return [self.column]
-        return [path.replace(".", "__") for path in self.source.split("|")]
+    @cached_property
+    def tag(self) -> int:
+        return tag_for_keyword(self.keyword) or 0
 
-    def value(self, step: ScheduledProcedureStep) -> Any:
-        """The step's value: text, number, date, a list of texts, the items of a sequence; None if there is none."""
+    @cached_property
+    def value(self) -> Callable[[Any], Any]:
+        """Function of the entry or item: text, number, date, a list of texts, the items of a sequence; None, "" or
+        an empty list if there is none."""
         if callable(self.source):
-            return self.source(step)
-        return next((value for path in self.source.split("|") if (value := _reach(step, path)) not in (None, "")), None)
+            return self.source
+        return _first_of(self.source.split("|"))
+
+    @cached_property
+    def by_keyword(self) -> Mapping[str, "Key"]:
+        return {key.keyword: key for key in self.items}
 
 
-def _reach(thing: Any, path: str) -> Any:
-    for name in path.split("."):
-        thing = getattr(thing, name, None)
-    return thing
+def _first_of(names: list[str]) -> Callable[[Any], Any]:
+    def one(thing: Any, name: str = names[0]) -> Any:
+        return getattr(thing, name) if name else None
+
+    def first(thing: Any) -> Any:
+        return next((value for name in names if (value := getattr(thing, name)) not in (None, "")), None)
+
+    return one if len(names) == 1 else first
 
 
-def _stations(step: ScheduledProcedureStep) -> list[str]:
-    return [station.ae_title for station in step.stations.all()]
+class Code(NamedTuple):
+    """A code sequence item (PS3.3 table 8.8-1). A code of the site's own has the scheme 99SUNVIEW."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+    @classmethod
+    def of(cls, value: str, scheme: str, meaning: str) -> "Code":
+        return cls(value, scheme or "99SUNVIEW", meaning or value)
+
+    @property
+    def short(self) -> str:
+        """Code Value (0008,0100), of 16 characters at most; a longer one is a Long Code Value (0008,0119)."""
+        return self.value if len(self.value) <= 16 else ""
+
+    @property
+    def long(self) -> str:
+        return "" if len(self.value) <= 16 else self.value
 
 
-def _modality(step: ScheduledProcedureStep) -> str:
-    return step.modality or next((station.modality for station in step.stations.all()), "")
+class Issuer(NamedTuple):
+    name: str
 
 
-def _station_name(step: ScheduledProcedureStep) -> str:
-    return step.station_name or next((station.name for station in step.stations.all() if station.name), "")
+def _stations(entry: Entry) -> list[str]:
+    return [station.ae_title for station in entry.stations]
 
 
-def _start_date(step: ScheduledProcedureStep) -> str:
-    return f"{to_site(step.start):%Y%m%d}" if step.start else ""
+def _modality(entry: Entry) -> str:
+    return entry.modality or next((station.modality for station in entry.stations if station.modality), "OT")
 
 
-def _start_time(step: ScheduledProcedureStep) -> str:
-    return f"{to_site(step.start):%H%M%S}" if step.start else ""
+def _station_name(entry: Entry) -> str:
+    return entry.station_name or next((station.name for station in entry.stations if station.name), "")
 
 
-def _offset(step: ScheduledProcedureStep) -> str:
-    return f"{(step.start or datetime.now(site_zone())).astimezone(site_zone()):%z}"
+def _start_date(entry: Entry) -> date | None:
+    return entry.local.date() if entry.local else None
 
 
-def _procedure(step: ScheduledProcedureStep) -> RequestedProcedure:
-    return step.requested_procedure
+def _start_time(entry: Entry) -> time | None:
+    return entry.local.time() if entry.local else None
 
 
-def _title(step: ScheduledProcedureStep) -> str:
-    return _procedure(step).title
+def _end(entry: Entry) -> datetime:
+    return to_site(entry.start + timedelta(minutes=entry.duration_minutes))
 
 
-def _step_title(step: ScheduledProcedureStep) -> str:
-    return step.description or _title(step)
+def _offset(entry: Entry) -> str:
+    return f"{entry.start.astimezone(site_zone()):%z}"
 
 
-def _code(value: str, scheme: str, meaning: str) -> dict[str, Any]:
-    """A code sequence item (PS3.3 table 8.8-1); a code without a scheme is the site's own, 99SUNVIEW."""
-    return {
-        "CodeValue": value[:16],
-        "CodingSchemeDesignator": scheme[:16] or "99SUNVIEW",
-        "CodeMeaning": meaning or value,
-    }
-
-
-def _procedure_code(step: ScheduledProcedureStep) -> Items:
-    procedure = _procedure(step)
-    if not procedure.code_value:
+def _procedure_code(entry: Entry) -> list[Code]:
+    if not entry.code_value:
         return []
-    return [_code(procedure.code_value, procedure.coding_scheme, procedure.code_meaning or procedure.description)]
+    return [Code.of(entry.code_value, entry.coding_scheme, entry.code_meaning or entry.description)]
 
 
-def _protocol_codes(step: ScheduledProcedureStep) -> Items:
-    return [_code(*code) for code in step.protocol_codes if code and code[0]]
+def _protocol_codes(entry: Entry) -> list[Code]:
+    return [Code.of(*(str(part or "") for part in code[:3])) for code in entry.protocol_codes if code and code[0]]
 
 
-def _issuer(path: str) -> Callable[[ScheduledProcedureStep], Items]:
-    def items(step: ScheduledProcedureStep) -> Items:
-        issuer = _reach(step, path)
-        return [{"LocalNamespaceEntityID": issuer}] if issuer else []
+def _issuer(name: str) -> Callable[[Entry], list[Issuer]]:
+    def items(entry: Entry) -> list[Issuer]:
+        issuer = getattr(entry, name)
+        return [Issuer(issuer)] if issuer else []
 
     return items
 
 
-def _nothing(_step: ScheduledProcedureStep) -> Items:
+def _id(name: str) -> Callable[[Entry], str]:
+    """An ID of Type 1: a row that was not made by our services may have none."""
+
+    def value(entry: Entry) -> str:
+        return getattr(entry, name) or str(entry.pk)
+
+    return value
+
+
+#: PS3.3 table 8.8-1.
+CODE_KEYS = (
+    Key("CodeValue", "1C", Match.WILDCARD, "short", is_identifier=True),
+    Key("CodingSchemeDesignator", "1C", Match.WILDCARD, "scheme", is_identifier=True),
+    Key("CodeMeaning", "1", Match.WILDCARD, "meaning"),
+    Key("LongCodeValue", "1C", Match.WILDCARD, "long", is_identifier=True),
+)
+#: PS3.3 table 10-17 (HL7v2 Hierarchic Designator).
+ISSUER_KEYS = (
+    Key("LocalNamespaceEntityID", "1C", Match.WILDCARD, "name", is_identifier=True),
+    Key("UniversalEntityID", "1C", Match.NONE),
+    Key("UniversalEntityIDType", "1C", Match.NONE),
+)
+#: PS3.3 C.2.2: identifiers that also name the patient.
+OTHER_ID_KEYS = (
+    Key("PatientID", "1", Match.WILDCARD, "value", is_identifier=True),
+    Key("IssuerOfPatientID", "3", Match.WILDCARD, "issuer", is_identifier=True),
+    Key("TypeOfPatientID", "1", Match.SINGLE, lambda _other: "TEXT"),
+)
+#: PS3.3 table 10-11.
+REFERENCE_KEYS = (
+    Key("ReferencedSOPClassUID", "1", Match.NONE),
+    Key("ReferencedSOPInstanceUID", "1", Match.NONE),
+)
+
+
+def _nothing(_entry: Entry) -> list[Any]:
     return []
 
 
-_PROCEDURE = "requested_procedure."
-_ORDER = "requested_procedure.order."
-_VISIT = "requested_procedure.order.visit."
-_PATIENT = "requested_procedure.order.patient."
-
 #: The attributes inside the Scheduled Procedure Step Sequence (0040,0100).
 STEP_KEYS: tuple[Key, ...] = (
-    Key("ScheduledStationAETitle", "1", _stations, Match.STATION),
-    Key("ScheduledProcedureStepStartDate", "1", _start_date, Match.WINDOW, "start"),
-    Key("ScheduledProcedureStepStartTime", "1", _start_time, Match.WINDOW, "start"),
-    Key("Modality", "1", _modality, Match.SINGLE, "modality"),
-    Key("ScheduledPerformingPhysicianName", "2", "performing_physician", Match.PERSON),
-    Key("ScheduledProcedureStepDescription", "1C", _step_title),
-    Key("ScheduledProtocolCodeSequence", "1C", _protocol_codes),
-    Key("ScheduledStationName", "2", _station_name),
-    Key("ScheduledProcedureStepLocation", "2", "location|room.location|room.name"),
-    Key("PreMedication", "2C", "pre_medication"),
-    Key("RequestedContrastAgent", "2C", "contrast_agent"),
-    Key("ScheduledProcedureStepID", "1", "scheduled_procedure_step_id", Match.NUMBER),
-    Key("ScheduledProcedureStepStatus", "3", "status", Match.STATUS),
-)
-
-#: The attributes beside it.
-KEYS: tuple[Key, ...] = (
-    Key("RequestedProcedureID", "1", _PROCEDURE + "requested_procedure_id", Match.NUMBER),
-    Key("RequestedProcedureDescription", "1C", _title),
-    Key("RequestedProcedureCodeSequence", "1C", _procedure_code),
-    Key("StudyInstanceUID", "1", _PROCEDURE + "study_instance_uid", Match.UID),
-    Key("ReferencedStudySequence", "2", _nothing),
-    Key("RequestedProcedurePriority", "2", _ORDER + "priority", Match.SINGLE),
-    Key("ReasonForTheRequestedProcedure", "3", _PROCEDURE + "reason"),
-    Key("RequestedProcedureComments", "3", _PROCEDURE + "comments"),
-    Key("PatientTransportArrangements", "2", _ORDER + "transport_arrangements"),
-    Key("AccessionNumber", "2", _ORDER + "accession_number", Match.NUMBER),
-    Key("IssuerOfAccessionNumberSequence", "3", _issuer(_ORDER + "accession_issuer")),
-    Key("PlacerOrderNumberImagingServiceRequest", "3", _ORDER + "placer_order_number", Match.TEXT),
-    Key("FillerOrderNumberImagingServiceRequest", "3", _ORDER + "filler_order_number", Match.NUMBER),
-    Key("RequestingPhysician", "2", _ORDER + "requesting_physician", Match.PERSON),
-    Key(
-        "ReferringPhysicianName",
-        "2",
-        f"{_ORDER}referring_physician|{_VISIT}referring_physician",
-        Match.PERSON,
-    ),
-    Key("AdmissionID", "2", _VISIT + "admission_id", Match.TEXT),
-    Key("IssuerOfAdmissionIDSequence", "3", _issuer(_VISIT + "issuer_of_admission_id")),
-    Key("CurrentPatientLocation", "2", f"{_ORDER}current_patient_location|{_VISIT}current_patient_location"),
-    Key("ReferencedPatientSequence", "2", _nothing),
-    Key("PatientName", "1", _PATIENT + "patient_name", Match.NAME, "requested_procedure__order__patient__name_key"),
-    Key("PatientID", "1", _PATIENT + "patient_id", Match.NUMBER),
-    Key("IssuerOfPatientID", "3", _PATIENT + "issuer_of_patient_id", Match.TEXT),
-    Key("PatientBirthDate", "2", _PATIENT + "patient_birth_date", Match.DATE),
-    Key("PatientSex", "2", _PATIENT + "patient_sex", Match.SINGLE),
-    Key("PatientWeight", "2", _ORDER + "patient_weight"),
-    Key("PatientSize", "3", _ORDER + "patient_size"),
-    Key("PatientAddress", "3", _PATIENT + "patient_address"),
-    Key("PatientTelephoneNumbers", "3", _PATIENT + "telephone"),
-    Key("PatientComments", "3", _PATIENT + "patient_comments"),
-    Key("ConfidentialityConstraintOnPatientDataDescription", "2", _ORDER + "confidentiality"),
-    Key("PatientState", "2", _ORDER + "patient_state"),
-    Key("PregnancyStatus", "2", _ORDER + "pregnancy_status"),
-    Key("MedicalAlerts", "2", _ORDER + "medical_alerts"),
-    Key("Allergies", "2", _ORDER + "allergies"),
-    Key("SpecialNeeds", "2"),
-    Key("AdditionalPatientHistory", "3", _ORDER + "clinical_information"),
-    Key("TimezoneOffsetFromUTC", "1C", _offset),
+    Key("ScheduledStationAETitle", "1", Match.STATION, _stations, required=True, is_identifier=True),
+    Key("ScheduledProcedureStepStartDate", "1", Match.WINDOW, _start_date, required=True),
+    Key("ScheduledProcedureStepStartTime", "1", Match.WINDOW, _start_time, required=True),
+    Key("Modality", "1", Match.SINGLE, _modality, required=True),
+    Key("ScheduledPerformingPhysicianName", "2", Match.PERSON, "performing_physician", required=True),
+    Key("ScheduledProcedureStepDescription", "1C", Match.WILDCARD, lambda entry: entry.step_description or entry.title),
+    Key("ScheduledProtocolCodeSequence", "1C", Match.SEQUENCE, _protocol_codes, items=CODE_KEYS),
+    Key("ScheduledStationName", "2", Match.WILDCARD, _station_name),
+    Key("ScheduledProcedureStepLocation", "2", Match.WILDCARD, "location|room_location|room"),
+    Key("PreMedication", "2C", Match.WILDCARD, "pre_medication"),
+    Key("RequestedContrastAgent", "2C", Match.WILDCARD, "contrast_agent"),
+    Key("ScheduledProcedureStepID", "1", Match.WILDCARD, _id("scheduled_procedure_step_id"), is_identifier=True),
+    Key("ScheduledProcedureStepStatus", "3", Match.STATUS, "status"),
+    Key("ScheduledProcedureStepEndDate", "3", Match.DATE, lambda entry: _end(entry).date()),
+    Key("ScheduledProcedureStepEndTime", "3", Match.TIME, lambda entry: _end(entry).time()),
 )
 
 STEP_SEQUENCE = "ScheduledProcedureStepSequence"
+
+#: The attributes beside it.
+KEYS: tuple[Key, ...] = (
+    Key("RequestedProcedureID", "1", Match.WILDCARD, _id("requested_procedure_id"), is_identifier=True),
+    Key("RequestedProcedureDescription", "1C", Match.WILDCARD, "title"),
+    Key("RequestedProcedureCodeSequence", "1C", Match.SEQUENCE, _procedure_code, items=CODE_KEYS),
+    Key("StudyInstanceUID", "1", Match.UID, "study_instance_uid", is_identifier=True),
+    Key("ReferencedStudySequence", "2", Match.NONE, _nothing, items=REFERENCE_KEYS),
+    Key("RequestedProcedurePriority", "2", Match.SINGLE, "priority"),
+    Key("ReasonForTheRequestedProcedure", "3", Match.WILDCARD, "reason"),
+    Key("RequestedProcedureComments", "3", Match.WILDCARD, "comments"),
+    Key("PatientTransportArrangements", "2", Match.WILDCARD, "transport_arrangements"),
+    Key("AccessionNumber", "2", Match.WILDCARD, "accession_number", is_identifier=True),
+    Key("IssuerOfAccessionNumberSequence", "3", Match.SEQUENCE, _issuer("accession_issuer"), items=ISSUER_KEYS),
+    Key("PlacerOrderNumberImagingServiceRequest", "3", Match.WILDCARD, "placer_order_number", is_identifier=True),
+    Key("OrderPlacerIdentifierSequence", "3", Match.SEQUENCE, _issuer("placer_issuer"), items=ISSUER_KEYS),
+    Key("FillerOrderNumberImagingServiceRequest", "3", Match.WILDCARD, "filler_order_number", is_identifier=True),
+    Key("OrderFillerIdentifierSequence", "3", Match.SEQUENCE, _issuer("filler_issuer"), items=ISSUER_KEYS),
+    Key("IssueDateOfImagingServiceRequest", "3", Match.DATE, lambda entry: to_site(entry.ordered_at).date()),
+    Key("IssueTimeOfImagingServiceRequest", "3", Match.TIME, lambda entry: to_site(entry.ordered_at).time()),
+    Key("RequestingPhysician", "2", Match.PERSON, "requesting_physician"),
+    Key("ReferringPhysicianName", "2", Match.PERSON, "referring_physician|visit_physician"),
+    Key("AdmissionID", "2", Match.WILDCARD, "admission_id", is_identifier=True),
+    Key("IssuerOfAdmissionIDSequence", "3", Match.SEQUENCE, _issuer("issuer_of_admission_id"), items=ISSUER_KEYS),
+    Key("CurrentPatientLocation", "2", Match.WILDCARD, "current_patient_location|visit_location"),
+    Key("ReferencedPatientSequence", "2", Match.NONE, _nothing, items=REFERENCE_KEYS),
+    # A Type 1 name may not be empty, and a patient brought in unconscious has none.
+    Key("PatientName", "1", Match.PERSON, lambda entry: entry.patient_name or "UNKNOWN", required=True),
+    Key("PatientID", "1", Match.WILDCARD, "patient_id", required=True, is_identifier=True),
+    Key("IssuerOfPatientID", "3", Match.WILDCARD, "issuer_of_patient_id", is_identifier=True),
+    Key("OtherPatientIDsSequence", "3", Match.SEQUENCE, "other_ids", items=OTHER_ID_KEYS),
+    Key("PatientBirthDate", "2", Match.DATE, "patient_birth_date"),
+    Key("PatientSex", "2", Match.SINGLE, "patient_sex"),
+    Key("PatientWeight", "2", Match.NUMBER, "patient_weight"),
+    Key("PatientSize", "3", Match.NUMBER, "patient_size"),
+    Key("PatientAddress", "3", Match.WILDCARD, "patient_address"),
+    Key("PatientTelephoneNumbers", "3", Match.WILDCARD, "telephone"),
+    Key("PatientComments", "3", Match.WILDCARD, "patient_comments"),
+    Key("ConfidentialityConstraintOnPatientDataDescription", "2", Match.WILDCARD, "confidentiality"),
+    Key("PatientState", "2", Match.WILDCARD, "patient_state"),
+    Key("PregnancyStatus", "2", Match.NUMBER, "pregnancy_status"),
+    Key("MedicalAlerts", "2", Match.WILDCARD, "medical_alerts"),
+    Key("Allergies", "2", Match.WILDCARD, "allergies"),
+    Key("SpecialNeeds", "2", Match.NONE),
+    Key("AdditionalPatientHistory", "3", Match.WILDCARD, "clinical_information"),
+    # Says in which zone the answer's dates and times are; never matched (Table K.6-1a).
+    Key("TimezoneOffsetFromUTC", "1C", Match.NONE, _offset),
+    Key(STEP_SEQUENCE, "1", Match.SEQUENCE, lambda entry: (entry,), required=True, items=STEP_KEYS),
+)
+
 #: Said in every query, never matched, never answered as a key: they describe the identifier itself.
 ABOUT_THE_IDENTIFIER = frozenset({"SpecificCharacterSet", "TimezoneOffsetFromUTC"})
 

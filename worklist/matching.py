@@ -1,171 +1,233 @@
-"""DICOM matching (PS3.4 C.2.2.2, K.6.1.2) as a filter of the ORM."""
+"""DICOM matching (PS3.4 C.2.2.2, K.6.1.2): an identifier becomes conditions, which an entry meets or not."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date, time
+from decimal import Decimal, InvalidOperation
+from typing import Any
 
-from django.db.models import CharField, Exists, Lookup, OuterRef, Q, QuerySet, TextField
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from ris.models import ScheduledProcedureStep, name_key
-from ris.selectors import worklist_steps
-from ris.states import PENDING, StepStatus
+from ris.states import PENDING
 from worklist import clock
+from worklist.entry import SHOWN, Entry
 from worklist.keys import ABOUT_THE_IDENTIFIER, BY_KEYWORD, STEP_BY_KEYWORD, STEP_SEQUENCE, Key, Match
 from worklist.status import DOES_NOT_MATCH_SOP_CLASS, Failure
+from worklist.wildcard import is_wild, pattern, person
+
+_START = ("ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTime")
+_PADDING = " \0"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What one key asks of an entry, or of an item inside a sequence. ``exactly`` are the values that it may have, if
+    the key names them without wildcard: an index finds the entries."""
+
+    keyword: str
+    holds: Callable[[Any], bool]
+    exactly: frozenset[str] = frozenset()
 
 
 @dataclass
 class Criteria:
-    """What an identifier asks for. ``rows`` narrows the query, ``window`` decides about the start exactly,
-    ``statuses`` are the step's; ``unsupported`` names keys that could only be taken as return keys (FF01).
+    """What an identifier asks for.
 
-    ``named`` are the keys whose value names few rows: they are looked up first, by their own index, for a database
-    without statistics would rather walk through all that is pending.
+    ``stations`` are the AE titles asked for, of any station without; ``statuses`` the step's; ``unsupported`` names
+    keys that could only be taken as return keys (FF01H). ``asked`` are (keyword, value) of all keys with a value.
     """
 
-    rows: Q = field(default_factory=Q)
-    named: Q = field(default_factory=Q)
+    conditions: list[Condition] = field(default_factory=list)
     window: clock.Window = field(default_factory=clock.Window)
-    statuses: frozenset[StepStatus] = PENDING
+    stations: frozenset[str] | None = None
+    statuses: frozenset[str] = PENDING
     unsupported: list[str] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)
 
-    def steps(self) -> QuerySet[ScheduledProcedureStep]:
-        """The worklist's steps that match, but for the exact start; in the order of their start."""
-        found = worklist_steps(self.statuses).filter(self.rows)
-        if self.named:
-            keys = ScheduledProcedureStep.objects.filter(self.named).order_by().values_list("pk", flat=True)
-            found = found.filter(pk__in=list(keys))
-        return found.order_by("start", "pk")
+    def met_by(self, entry: Entry, ae_titles: Mapping[str, str]) -> bool:
+        """Whether an entry matches; ``ae_titles`` says which station an alias means."""
+        return next(self.unmet(entry, ae_titles), None) is None
 
-    def covers(self, step: ScheduledProcedureStep) -> bool:
-        return step.start is not None and self.window.covers(step.start)
+    def unmet(self, entry: Entry, ae_titles: Mapping[str, str]) -> Iterator[str]:
+        """The keywords of the keys that keep an entry off the answer."""
+        if entry.status not in self.statuses:
+            yield "ScheduledProcedureStepStatus"
+        if self.stations is not None and not self.stations_met_by(entry, ae_titles):
+            yield "ScheduledStationAETitle"
+        if not self._window_met_by(entry):
+            yield " and ".join(keyword for keyword, _value in self.asked if keyword in _START)
+        for condition in self.conditions:
+            if not condition.holds(entry):
+                yield condition.keyword
+
+    def _window_met_by(self, entry: Entry) -> bool:
+        if entry.local is None:
+            return self.window.is_open
+        return self.window.covers(entry.start) if self.window.zone else self.window.covers_local(entry.local)
+
+    def stations_met_by(self, entry: Entry, ae_titles: Mapping[str, str]) -> bool:
+        wanted = {ae_titles.get(title, title) for title in self.stations or ()}
+        return any(station.ae_title in wanted for station in entry.stations)
 
 
-def criteria(identifier: Dataset) -> Criteria:
-    """The criteria of a worklist identifier; Failure A900H if it is empty or a key cannot be matched as it stands."""
-    if not any(element.keyword not in ABOUT_THE_IDENTIFIER for element in identifier):
+def criteria(identifier: Dataset, defaults: Mapping[str, str] | None = None) -> Criteria:
+    """The criteria of a worklist identifier; ``defaults`` are values for keys that it leaves empty.
+
+    Failure A900H if it is empty or a key cannot be matched as it stands.
+    """
+    if not any(_counts(element) for element in identifier):
         raise _mismatch("The identifier is empty")
     found = Criteria()
+    zone = _values(identifier["TimezoneOffsetFromUTC"]) if "TimezoneOffsetFromUTC" in identifier else []
+    left = dict(defaults or {})
+    start: dict[str, str] = {}
     for element in identifier:
         if element.keyword == STEP_SEQUENCE:
-            _match_step(element, found)
-        elif element.keyword not in ABOUT_THE_IDENTIFIER:
-            _match_element(element, BY_KEYWORD, found)
+            for nested in _item(element):
+                if _counts(nested):
+                    _match_element(nested, STEP_BY_KEYWORD, found, left, start)
+        elif _counts(element):
+            _match_element(element, BY_KEYWORD, found, left, start)
+    for keyword, value in left.items():
+        if key := STEP_BY_KEYWORD.get(keyword) or BY_KEYWORD.get(keyword):
+            _match(key, value.split("\\"), found, start)
+    found.window = _window(start, zone[0] if zone else "")
     return found
 
 
-def _match_step(element: DataElement, found: Criteria) -> None:
+def _counts(element: DataElement) -> bool:
+    """Whether an element is a key: group lengths (PS3.5 7.2) and private elements (7.8) are none."""
+    return bool(element.tag.element and not element.tag.is_private and element.keyword not in ABOUT_THE_IDENTIFIER)
+
+
+def _item(element: DataElement) -> Dataset:
+    """The one item of a sequence key, which may be left out (PS3.4 C.2.2.2.6)."""
     items = list(element.value or [])
     if len(items) > 1:
-        raise _mismatch("Scheduled Procedure Step Sequence has more than one item", STEP_SEQUENCE)
-    for item in items:
-        for nested in item:
-            _match_element(nested, STEP_BY_KEYWORD, found)
-        found.window = _window(item)
-        found.rows &= _start_bounds(found.window)
+        raise _mismatch(f"{element.keyword} has more than one item", element.keyword)
+    return items[0] if items else Dataset()
 
 
-def _match_element(element: DataElement, table: Mapping[str, Key], found: Criteria) -> None:
+def _match_element(
+    element: DataElement, table: Mapping[str, Key], found: Criteria, left: dict[str, str], start: dict[str, str]
+) -> None:
     key = table.get(element.keyword)
-    if key is None:
+    if key is None or (key.vr == "SQ") != (element.VR == "SQ"):
         found.unsupported.append(element.keyword or f"{element.tag:08X}")
     elif element.VR == "SQ":
-        if any(nested.value not in (None, "", []) for item in element.value or [] for nested in item):
-            found.unsupported.append(key.keyword)
+        _match_sequence(key, _item(element), found)
     elif values := _values(element):
-        _match(key, values, found)
+        left.pop(key.keyword, None)
+        _match(key, values, found, start)
 
 
-def _match(key: Key, values: list[str], found: Criteria) -> None:
+def _match_sequence(key: Key, item: Dataset, found: Criteria) -> None:
+    """An item must meet all of the nested keys (PS3.4 C.2.2.2.6)."""
+    nested = Criteria()
+    for element in item:
+        if _counts(element):
+            _match_element(element, key.by_keyword, nested, {}, {})
+    found.unsupported += [f"{key.keyword}.{keyword}" for keyword in nested.unsupported]
+    found.asked += [(f"{key.keyword}.{keyword}", value) for keyword, value in nested.asked]
+    if not nested.conditions:
+        return
+
+    def holds(entry: Entry) -> bool:
+        return any(all(condition.holds(row) for condition in nested.conditions) for row in key.value(entry))
+
+    names = " and ".join(condition.keyword for condition in nested.conditions)
+    found.conditions.append(Condition(f"{key.keyword} ({names})", holds))
+
+
+def _match(key: Key, values: list[str], found: Criteria, start: dict[str, str]) -> None:
+    found.asked.append((key.keyword, "\\".join(values)))
     if key.match is Match.NONE:
         found.unsupported.append(key.keyword)
+    elif key.match is Match.WINDOW:
+        start[key.keyword] = " ".join(values)
+    elif any(not value.strip("*") for value in values) and key.match not in (Match.DATE, Match.TIME, Match.NUMBER):
+        return  # a lone asterisk matches all, also what has no value (PS3.4 C.2.2.2.4)
     elif key.match is Match.STATUS:
-        found.statuses = frozenset(status for status in PENDING | {StepStatus.STARTED} if status in values)
+        found.statuses = frozenset(status for status in SHOWN if status in values)
     elif key.match is Match.STATION:
-        found.rows &= _stations(values)
-    elif key.match is not Match.WINDOW:
-        asked = Q(*(_any_of(key, column, values) for column in key.columns()), _connector=Q.OR)
-        if key.match is Match.UID or (key.match is Match.NUMBER and not any(map(_is_wild, values))):
-            found.named &= asked
-        else:
-            found.rows &= asked
+        found.stations = frozenset(values)
+    else:
+        found.conditions.append(_condition(key, values))
 
 
-def _stations(ae_titles: list[str]) -> Q:
-    if "*" in ae_titles:
-        return Q()
-    link = ScheduledProcedureStep.stations.through.objects
-    return Q(Exists(link.filter(scheduledprocedurestep=OuterRef("pk"), station__ae_title__in=ae_titles)))
-
-
-def _any_of(key: Key, column: str, values: list[str]) -> Q:
-    """Several values of a single value key, as hybrid scanners send for Modality, mean any of them."""
-    return Q(*(_one(key, column, value) for value in values), _connector=Q.OR)
-
-
-def _one(key: Key, column: str, value: str) -> Q:
-    if value.strip("*") == "" and key.match is not Match.DATE:
-        return Q()
-    match key.match:
-        case Match.DATE:
-            return _dates(column, value, key.keyword)
-        case Match.NAME:
-            return Q(*(_text(column, pattern) for pattern in _name_patterns(name_key(value))), _connector=Q.OR)
-        case Match.PERSON:
-            return Q(**{f"{column}__wildcard_folded": value})
-        case Match.TEXT | Match.NUMBER:
-            return _text(column, value)
-        case _:
-            return Q(**{column: value})
-
-
-def _text(column: str, pattern: str) -> Q:
-    return Q(**{f"{column}__wildcard" if _is_wild(pattern) else column: pattern})
-
-
-def _is_wild(pattern: str) -> bool:
-    return "*" in pattern or "?" in pattern
-
-
-def _name_patterns(name: str) -> Iterator[str]:
-    """A name with one component group is looked for in each of the three groups (PS3.4 C.2.2.2.1.1)."""
-    name = name.rstrip("^ ")
-    yield name
-    if "=" not in name:
-        yield from (f"{name}=*", f"*={name}", f"*={name}=*")
-
-
-def _dates(column: str, value: str, keyword: str) -> Q:
+def _condition(key: Key, values: list[str]) -> Condition:
+    make = _MATCHERS[key.match]
     try:
-        first, last = clock.date_range(value)
+        tests = [make(value) for value in values]
     except ValueError as error:
-        raise _mismatch(f"{keyword} is {error}", keyword) from None
-    after = Q(**{f"{column}__gte": first}) if first else Q()
-    return after & Q(**{f"{column}__lte": last}) if last else after
+        raise _mismatch(f"{key.keyword} is {error}", key.keyword) from None
+    value_of = key.value
+    named = key.match in (Match.SINGLE, Match.UID) or (key.match is Match.WILDCARD and not any(map(is_wild, values)))
+    first = tests[0]
+    if len(tests) == 1:
+
+        def holds(entry: Any) -> bool:
+            return (value := value_of(entry)) not in (None, "") and bool(first(value))
+    else:
+
+        def holds(entry: Any) -> bool:
+            return (value := value_of(entry)) not in (None, "") and any(test(value) for test in tests)
+
+    return Condition(key.keyword, holds, frozenset(values) if named else frozenset())
 
 
-def _window(item: Dataset) -> clock.Window:
-    keywords = ("ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTime")
-    values = [" ".join(_values(item[keyword])) if keyword in item else "" for keyword in keywords]
+def _equal(asked: str) -> Callable[[str], bool]:
+    return lambda value: value.strip() == asked
+
+
+def _wild(asked: str) -> Callable[[str], object]:
+    matches = pattern(asked)
+    return lambda value: matches(value.strip())
+
+
+def _number(asked: str) -> Callable[[Any], bool]:
     try:
-        return clock.window(*values)
+        number = Decimal(asked)
+    except InvalidOperation:
+        raise ValueError("not a number") from None
+    return lambda value: Decimal(value) == number
+
+
+def _dates(asked: str) -> Callable[[date], bool]:
+    first, last = clock.date_range(asked)
+    return lambda value: (first is None or first <= value) and (last is None or value <= last)
+
+
+def _times(asked: str) -> Callable[[time], bool]:
+    first, last = clock.time_range(asked)
+    return lambda value: first <= value <= last
+
+
+_MATCHERS: dict[Match, Callable[[str], Callable[[Any], object]]] = {
+    Match.SINGLE: _equal,
+    Match.WILDCARD: _wild,
+    Match.PERSON: person,
+    Match.NUMBER: _number,
+    Match.DATE: _dates,
+    Match.TIME: _times,
+    Match.UID: _equal,
+}
+
+
+def _window(start: dict[str, str], offset: str) -> clock.Window:
+    try:
+        return clock.window(start.get(_START[0], ""), start.get(_START[1], ""), offset)
     except ValueError as error:
-        raise _mismatch(f"Scheduled Procedure Step Start is {error}", *keywords) from None
-
-
-def _start_bounds(window: clock.Window) -> Q:
-    first, last = window.bounds()
-    bounds = {"start__gte": first, "start__lte": last}
-    return Q(**{lookup: bound for lookup, bound in bounds.items() if bound is not None})
+        raise _mismatch(f"Scheduled Procedure Step Start is {error}", *_START) from None
 
 
 def _values(element: DataElement) -> list[str]:
     """The key's values without their padding; none for universal matching."""
     value = element.value
     values = list(value) if isinstance(value, (MultiValue, list)) else [value]
-    texts = [text for single in values if single is not None and (text := str(single).strip(" \0"))]
+    texts = [text for single in values if single is not None and (text := str(single).strip(_PADDING))]
     if any("\0" in text for text in texts):
         raise _mismatch(f"{element.keyword} holds a NUL character", element.keyword)
     return texts
@@ -173,37 +235,3 @@ def _values(element: DataElement) -> list[str]:
 
 def _mismatch(comment: str, *keywords: str) -> Failure:
     return Failure(DOES_NOT_MATCH_SOP_CLASS, comment, *keywords)
-
-
-@CharField.register_lookup
-@TextField.register_lookup
-class Wildcard(Lookup):
-    """``*`` any characters, ``?`` one (PS3.4 C.2.2.2.4), all else as it stands; case-sensitive on both databases."""
-
-    lookup_name = "wildcard"
-
-    def as_sql(self, compiler, connection):
-        pattern = str(self.rhs)
-        for char in "\\%_":
-            pattern = pattern.replace(char, "\\" + char)
-        return self._render(compiler, "LIKE", pattern.replace("*", "%").replace("?", "_"))
-
-    def as_sqlite(self, compiler, connection):
-        # SQLite's LIKE folds case and ignores indexes, its GLOB speaks DICOM's wildcards but for the bracket.
-        return self._render(compiler, "GLOB", str(self.rhs).replace("[", "[[]"))
-
-    def _render(self, compiler, operator: str, pattern: str):
-        column, params = compiler.compile(self.lhs)
-        return f"{column} {operator} %s", [*params, pattern]
-
-
-@CharField.register_lookup
-@TextField.register_lookup
-class FoldedWildcard(Wildcard):
-    """The same, upper and lower case being equal."""
-
-    lookup_name = "wildcard_folded"
-
-    def _render(self, compiler, operator: str, pattern: str):
-        column, params = compiler.compile(self.lhs)
-        return f"UPPER({column}) {operator} UPPER(%s)", [*params, pattern]

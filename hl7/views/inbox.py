@@ -14,7 +14,7 @@ from hl7 import inbox as questions
 from hl7 import replay, retention
 from hl7.forms import InboxForm, SettleForm
 from hl7.models import TO_SETTLE, InboundMessage
-from hl7.views.access import staff
+from ris.access import staff
 from ris.models import Patient
 
 

@@ -9,7 +9,7 @@ from hl7.er7 import Message
 from hl7.forms import SettleForm
 from hl7.header import Er7Error
 from hl7.models import InboundMessage
-from hl7.views.access import staff
+from ris.access import staff
 from ris.models import RequestedProcedure
 
 #: Bytes of a message that the page shows as they came; the rest is in the download.

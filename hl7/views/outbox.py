@@ -11,8 +11,8 @@ from django.views.decorators.http import require_safe
 
 from hl7 import outbox as deeds
 from hl7.models import Destination, OutboundMessage
-from hl7.views.access import staff
 from hl7.views.messages import as_file, dump, read
+from ris.access import staff
 from ris.errors import Refusal
 
 State = OutboundMessage.State

@@ -14,8 +14,8 @@ from hl7 import anatomy
 from hl7.header import Header
 from hl7.models import Feed
 from hl7.preview import Preview, Touched, preview
-from hl7.views.access import staff
 from hl7.views.messages import read
+from ris.access import staff
 from ris.inputs import Code, Identifier
 
 #: Bytes of one message.

@@ -14,8 +14,8 @@ from hl7 import replay
 from hl7.models import InboundMessage
 from hl7.preview import Preview
 from hl7.replay import Candidate
-from hl7.views.access import staff
 from hl7.views.inbox import picked_messages
+from ris.access import staff
 
 
 @dataclass(frozen=True)

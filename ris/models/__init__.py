@@ -1,3 +1,4 @@
+from ris.models.change import ALIASES, MARK, StepChange
 from ris.models.event import EventIsAppendOnly, WorkflowEvent
 from ris.models.order import Order, RequestedProcedure, Tombstone
 from ris.models.patient import Patient, PatientIdentifier, Visit, name_key
@@ -8,11 +9,13 @@ from ris.models.study import Instance, Series, Study
 
 __all__ = [
     "AE_TITLE",
+    "ALIASES",
     "Department",
     "EventIsAppendOnly",
     "ExpectedInstance",
     "Heartbeat",
     "Instance",
+    "MARK",
     "Order",
     "Patient",
     "PatientIdentifier",
@@ -24,6 +27,7 @@ __all__ = [
     "Series",
     "Station",
     "StationAlias",
+    "StepChange",
     "Study",
     "Tombstone",
     "Visit",

@@ -1,5 +1,6 @@
 """Where exams happen: rooms and their stations, and the catalogue of what can be done there."""
 
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
@@ -95,6 +96,12 @@ class Station(models.Model):
     def __str__(self) -> str:
         return self.ae_title
 
+    def clean(self) -> None:
+        """An AE title is one station's: it cannot be the alias of another."""
+        taken = StationAlias.objects.filter(ae_title=self.ae_title).exclude(station=self.pk).first()
+        if taken:
+            raise ValidationError({"ae_title": f"{self.ae_title} is an alias of {taken.station}."})
+
 
 class StationAlias(models.Model):
     """Another AE title by which a station calls, or asks for its rows."""
@@ -108,6 +115,11 @@ class StationAlias(models.Model):
 
     def __str__(self) -> str:
         return self.ae_title
+
+    def clean(self) -> None:
+        """An AE title is one station's: it cannot be the title of another."""
+        if Station.objects.filter(ae_title=self.ae_title).exclude(pk=self.station_id).exists():
+            raise ValidationError({"ae_title": f"{self.ae_title} is the AE title of another station."})
 
 
 class ProcedureType(models.Model):

@@ -1,10 +1,11 @@
 """How values of the standard are read by people."""
 
 import re
-from datetime import date
+from datetime import date, datetime
 
 from django import template
 from django.utils import timezone
+from django.utils.timesince import timesince
 
 register = template.Library()
 
@@ -31,3 +32,12 @@ def age(birth_date: date) -> str:
     today = timezone.localdate()
     months = (today.year - birth_date.year) * 12 + today.month - birth_date.month - (today.day < birth_date.day)
     return f"{months // 12} y" if months >= 24 else f"{max(months, 0)} mo"
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    """How long ago, in words and one unit: ``just now``, ``5 minutes ago``, ``never`` without a moment."""
+    if moment is None:
+        return "never"
+    now = timezone.now()
+    return "just now" if (now - moment).total_seconds() < 60 else f"{timesince(moment, now, depth=1)} ago"

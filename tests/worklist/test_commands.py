@@ -11,12 +11,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from ris.models import RequestedProcedure, ScheduledProcedureStep, Station
+from ris.models import Department, RequestedProcedure, ScheduledProcedureStep, Station, StationAlias
 from ris.services import scheduling
 from tests import making
 from tests.postgres import free_port
 from tests.waiting import wait_until
-from worklist import door
+from worklist import activity, activity_rows, door, stations
+from worklist.models import WorklistQuery
 
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -82,3 +83,39 @@ def test_explain_says_what_keeps_an_exam_off(site, desk):
         told("explain_worklist", "--accession=NONE")
     with pytest.raises(CommandError, match="No station"):
         told(*explain, "--station=NONE")
+
+
+def test_explain_says_departments_and_rules(site, desk):
+    """A station of the same department is told apart from another's, and each rule that hides is said."""
+    order = making.placed("1", making.step_request(station_ae_titles=("CT1",)))
+    explain = ("explain_worklist", "--accession", order.accession_number)
+    assert "CT2: the step is assigned to CT1 (same department" in told(*explain)
+    cardiology = Department.objects.create(name="Cardiology")
+    Station.objects.filter(ae_title__in=("MR1", "US1")).update(department=cardiology)
+    assert "MR1: the step is assigned to CT1, in another department\n" in told(*explain)
+    Station.objects.filter(ae_title="CT1").update(only_arrived=True)
+    StationAlias.objects.create(station=Station.objects.get(ae_title="CT1"), ae_title="OLDCT")
+    assert "CT1: the patient has not been checked in" in told(*explain, "--station=OLDCT")
+
+
+def test_explain_replays_a_question(site):
+    """A logged one by its number, or a would-be one by its keys."""
+    order = making.placed("1", making.step_request(station_ae_titles=("CT1",)))
+    explain = ("explain_worklist", "--accession", order.accession_number)
+    activity.recorder.facts = activity_rows.Facts()
+    activity.query(stations.profiles()["CT1"], "10.0.0.5", [("Modality", "MR"), ("PatientID", "P9")], [], 0, 4, 1.0)
+    activity.recorder.write()
+    logged = WorklistQuery.objects.get()
+    output = told(*explain, "--query", str(logged.pk))
+    assert f"Question {logged.pk} of CT1 by Modality = MR, PatientID = hash:" in output
+    assert "asked once, the last time " in output
+    assert "CT1: Modality: the query asked for MR, the step has CT; PatientID: the query asked for another" in output
+    assert "P9" not in output
+    output = told(*explain, "--key=Modality=CT", "--key", "PatientName=Hopper*", "--station=CT2")
+    assert "CT2: answered with it" in output
+    for arguments, words in (
+        (("--key=Foo=1",), "Foo is no DICOM keyword"),
+        (("--query=999",), "No question has the number 999"),
+    ):
+        with pytest.raises(CommandError, match=words):
+            told(*explain, *arguments)

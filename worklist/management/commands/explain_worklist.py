@@ -3,41 +3,86 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from ris import selectors
-from ris.models import ScheduledProcedureStep, Station
-from worklist.clock import to_site
+from ris.models import Station
+from worklist import explaining
+from worklist.explaining import Question, Verdict
+from worklist.models import WorklistQuery
 
 
 class Command(BaseCommand):
-    help = "Say for each station whether an exam is on its worklist now, and if not, what keeps it off."
+    help = (
+        "Say for each station whether an exam is on its worklist now, and if not, what keeps it off: the step's state, "
+        "the station's department and rules, or the keys of a question that it asked or would ask."
+    )
     requires_migrations_checks = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--accession", required=True, help="accession number of the exam")
-        parser.add_argument("--station", default="", help="AE title; every station without it")
+        parser.add_argument("--station", default="", help="AE title or alias; every station without it")
+        asked = parser.add_mutually_exclusive_group()
+        asked.add_argument(
+            "--query", type=int, help="number of a question that was asked, as the station's page has it"
+        )
+        asked.add_argument("--key", action="append", help="Keyword=value of a would-be question; may be repeated")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        steps = list(
-            selectors.steps()
-            .filter(requested_procedure__order__accession_number=options["accession"])
-            .order_by("requested_procedure__position", "position")
-        )
+        steps = explaining.steps_of(options["accession"])
         if not steps:
             raise CommandError(f"No order has the accession number {options['accession']}.")
-        stations = list(Station.objects.select_related("room"))
-        if options["station"]:
-            stations = [station for station in stations if station.ae_title == options["station"]]
-            if not stations:
-                raise CommandError(f"No station has the AE title {options['station']}.")
-        titles = selectors.siblings()
+        stations, titles, question = _stations(options["station"]), selectors.siblings(), _question(options)
+        if question:
+            self.stdout.write(_asked(question))
         for step in steps:
-            self.stdout.write(_headline(step))
+            self.stdout.write(explaining.headline(step))
             for station in stations:
-                obstacles = "; ".join(selectors.station_obstacles(step, station, titles[station.pk]))
-                self.stdout.write(f"  {station.ae_title}: {obstacles or 'on its worklist'}")
+                found = explaining.verdict(step, station, titles[station.pk], question)
+                self.stdout.write(f"  {station.ae_title}: {_words(found, question)}")
 
 
-def _headline(step: ScheduledProcedureStep) -> str:
-    start = f"{to_site(step.start):%Y-%m-%d %H:%M}" if step.start else "no start"
-    return f"{step.scheduled_procedure_step_id} {step.modality or 'no modality'} {step.status}, {start}"
+def _stations(ae_title: str) -> QuerySet[Station]:
+    stations = Station.objects.select_related("department").prefetch_related("aliases")
+    if not ae_title:
+        return stations
+    found = stations.filter(Q(ae_title=ae_title) | Q(aliases__ae_title=ae_title)).distinct()
+    if not found:
+        raise CommandError(f"No station has the AE title {ae_title}.")
+    return found
+
+
+def _question(options: dict[str, Any]) -> Question | None:
+    if options["key"]:
+        try:
+            return Question.said(options["key"])
+        except ValueError as error:
+            raise CommandError(f"{error}.") from None
+    if options["query"] is None:
+        return None
+    logged = WorklistQuery.objects.select_related("station").filter(pk=options["query"]).first()
+    if logged is None:
+        raise CommandError(f"No question has the number {options['query']}.")
+    return Question.of(logged)
+
+
+def _asked(question: Question) -> str:
+    logged = question.logged
+    if logged is None:
+        return f"A query by {question.words}"
+    times = "once" if logged.times == 1 else f"{logged.times} times"
+    last = f"{timezone.localtime(logged.last_at):%Y-%m-%d %H:%M:%S}"
+    return (
+        f"Question {logged.pk} of {logged.station} by {question.words}: asked {times}, "
+        f"the last time {last}, answered {logged.status:04X}H with {logged.answers} entries"
+    )
+
+
+def _words(found: Verdict, question: Question | None) -> str:
+    told = {
+        "ON": "answered with it" if question else "on its worklist",
+        "OFF": "; ".join(found.reasons + found.doubts),
+        "UNSURE": f"cannot be told: {'; '.join(found.doubts)}",
+    }[found.state]
+    return f"{told} ({'; '.join(found.notes)})" if found.notes else told

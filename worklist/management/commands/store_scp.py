@@ -3,6 +3,7 @@
 from django.conf import settings
 
 from ris.processes import ServerCommand
+from worklist import activity
 from worklist.door import probe
 from worklist.scp import store_door
 
@@ -13,8 +14,10 @@ class Command(ServerCommand):
 
     def serve(self) -> None:
         door = store_door(settings.STORE_ADDRESS).start()
+        activity.start()
         self.stop.wait()
         door.stop()
+        activity.stop()
 
     def is_well(self) -> bool:
         return probe(settings.STORE_ADDRESS)

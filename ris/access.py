@@ -1,4 +1,4 @@
-"""Who may see the pages of messages."""
+"""Who may see the pages of messages and scanners."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +11,7 @@ View = Callable[..., HttpResponseBase]
 
 
 def staff(view: View) -> View:
-    """Only for staff; and not kept by the browser, because messages are full of patients."""
+    """Only for staff; and not kept by the browser, because messages and exams are full of patients."""
 
     @never_cache
     @wraps(view)

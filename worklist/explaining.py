@@ -1,0 +1,209 @@
+"""Why an exam is, or is not, on a scanner's list: by the station's rules, by a question it asked or one it would ask.
+
+A logged question holds no value that could name a patient (``worklist.query_log``): such a key is compared by its hash
+with the exam's own value, and what was asked by a pattern cannot be told.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, time
+from typing import Any
+
+from django.utils import timezone
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataset import Dataset
+
+from ris import selectors
+from ris.models import ScheduledProcedureStep, Station
+from ris.states import PENDING, StepStatus
+from worklist import matching, query_log
+from worklist.clock import to_site
+from worklist.entry import Entry, of_any
+from worklist.keys import ABOUT_THE_IDENTIFIER, BY_KEYWORD, STEP_BY_KEYWORD, STEP_SEQUENCE, Key
+from worklist.models import WorklistQuery
+from worklist.status import Failure
+from worklist.view import aliases
+
+_STATUS = "ScheduledProcedureStepStatus"
+_DATE, _TIME = "ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTime"
+#: Steps of one accession number that are explained.
+MOST_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Question:
+    """The matching keys of a query: (keyword, value), several values with backslashes; ``logged`` if it was asked."""
+
+    keys: tuple[tuple[str, str], ...]
+    logged: WorklistQuery | None = None
+
+    @classmethod
+    def of(cls, logged: WorklistQuery) -> "Question":
+        return cls(tuple((keyword, value) for keyword, value in logged.keys), logged)
+
+    @classmethod
+    def said(cls, texts: Iterable[str]) -> "Question":
+        """Of texts such as ``Modality=CT`` or ``RequestedProcedureCodeSequence.CodeValue=X``.
+
+        ValueError with a sentence if one is none.
+        """
+        return cls(tuple(_key(text) for text in texts))
+
+    @property
+    def words(self) -> str:
+        return ", ".join(f"{keyword} = {value}" for keyword, value in self.keys if value) or "no key: every entry"
+
+
+def _key(text: str) -> tuple[str, str]:
+    keyword, equals, value = (part.strip() for part in text.partition("="))
+    if not (keyword and equals):
+        raise ValueError(f"{keyword[:64]}: a key is written as Keyword=value")
+    sequence, _dot, nested = keyword.rpartition(".")
+    tag = tag_for_keyword(nested)
+    if tag is None or (sequence and tag_for_keyword(sequence) is None):
+        raise ValueError(f"{keyword[:64]} is no DICOM keyword")
+    if dictionary_VR(tag) == "SQ":
+        raise ValueError(f"{keyword} is a sequence: give the keys in it")
+    return keyword, value
+
+
+@dataclass
+class Verdict:
+    """``reasons`` keep the exam off, a sentence each; ``doubts`` cannot be told; ``notes`` are good to know."""
+
+    reasons: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        return "OFF" if self.reasons else "UNSURE" if self.doubts else "ON"
+
+
+def steps_of(accession_number: str) -> list[ScheduledProcedureStep]:
+    """The steps of an accession number in their order."""
+    found = selectors.steps().filter(requested_procedure__order__accession_number=accession_number)
+    return list(found.order_by("requested_procedure__position", "position", "pk")[:MOST_STEPS])
+
+
+def headline(step: ScheduledProcedureStep) -> str:
+    start = f"{to_site(step.start):%Y-%m-%d %H:%M}" if step.start else "no start"
+    return f"{step.scheduled_procedure_step_id} {step.modality or 'no modality'} {step.status}, {start}"
+
+
+def verdict(
+    step: ScheduledProcedureStep, station: Station, titles: Collection[str], question: Question | None = None
+) -> Verdict:
+    """Whether a station gets a step; ``titles`` are its ``siblings``. Without a question: if it asks for its own."""
+    if question is None:
+        return _own(step, station, titles)
+    keys = _filled(question, station)
+    asked = dict(keys).get(_STATUS, "").split("\\")
+    statuses = PENDING | {status for status in StepStatus if status in asked}
+    found = Verdict(selectors.worklist_obstacles(step, statuses) + selectors.hidden_from(step, station, titles))
+    if not station.is_active:
+        found.reasons.append("the station is not active: its association is refused")
+    _compare(of_any(step.pk), keys, found)
+    filled = keys[len(question.keys) :]
+    found.notes += [f"{keyword} = {value} is filled in by the station's profile" for keyword, value in filled]
+    return found
+
+
+def _own(step: ScheduledProcedureStep, station: Station, titles: Collection[str]) -> Verdict:
+    found = Verdict(selectors.station_obstacles(step, station, titles))
+    if (
+        found.reasons
+        and station.is_active
+        and not (selectors.worklist_obstacles(step) or selectors.hidden_from(step, station, titles))
+    ):
+        found.notes.append("same department: it is answered to a query that asks for that station, or for any")
+    return found
+
+
+def _filled(question: Question, station: Station) -> tuple[tuple[str, str], ...]:
+    """The keys, and behind them those that the station's profile fills in because they were left empty."""
+    asked = {keyword for keyword, value in question.keys if value}
+    today = f"{timezone.localdate():%Y%m%d}"
+    filled = {keyword: today if value == "TODAY" else value for keyword, value in station.default_keys.items()}
+    return question.keys + tuple((keyword, value) for keyword, value in filled.items() if keyword not in asked)
+
+
+def _compare(entry: Entry, keys: tuple[tuple[str, str], ...], found: Verdict) -> None:
+    """Each key by itself, but date and time, which are one."""
+    for keyword, value in keys:
+        if not value or keyword in (_DATE, _TIME, *ABOUT_THE_IDENTIFIER):
+            continue
+        if value == query_log.PATTERN or query_log.HASH in value:
+            _compare_hidden(entry, keyword, value, found)
+        else:
+            _compare_shown(entry, {keyword: value}, found)
+    start = {keyword: value for keyword, value in keys if value and keyword in (_DATE, _TIME)}
+    if start:
+        _compare_shown(entry, start, found)
+
+
+def _compare_shown(entry: Entry, keys: dict[str, str], found: Verdict) -> None:
+    try:
+        criteria = matching.criteria(_identifier(keys))
+    except Failure as failure:
+        found.reasons.append(f"the query is refused with {failure.status:04X}H: {failure}")
+        return
+    if criteria.unsupported:
+        found.notes.append(f"{', '.join(criteria.unsupported)}: not matched by, taken as a return key (FF01H)")
+    if not _matches(entry, criteria, by_status=_STATUS in keys):
+        found.reasons.append(_sentence(entry, keys))
+
+
+def _matches(entry: Entry, criteria: matching.Criteria, by_status: bool) -> bool:
+    return not [keyword for keyword in criteria.unmet(entry, aliases()) if by_status or keyword != _STATUS]
+
+
+def _identifier(keys: dict[str, str]) -> Dataset:
+    identifier, item = Dataset(), Dataset()
+    for keyword, value in keys.items():
+        sequence, _dot, nested = keyword.rpartition(".")
+        target = item if (sequence or nested) in STEP_BY_KEYWORD else identifier
+        if sequence:
+            setattr(target, sequence, [Dataset()])
+            target = target[sequence].value[0]
+        setattr(target, nested, value)
+    if item:
+        setattr(identifier, STEP_SEQUENCE, [item])
+    return identifier
+
+
+def _sentence(entry: Entry, keys: dict[str, str]) -> str:
+    """What was asked and what the step has; of a key that could name a patient neither."""
+    named = " and ".join(keys)
+    if not all(keyword in query_log.READABLE for keyword in keys):
+        return f"{named}: the query asked for another one"
+    asked = " and ".join(value.replace("\\", " or ") for value in keys.values())
+    own = " and ".join(", ".join(_own_values(entry, keyword)) or "none" for keyword in keys)
+    return f"{named}: the query asked for {asked}, the step has {own}"
+
+
+def _compare_hidden(entry: Entry, keyword: str, value: str, found: Verdict) -> None:
+    asked = value.split("\\")
+    if any(query_log.hashed(keyword, own) in asked for own in _own_values(entry, keyword)):
+        return
+    if query_log.PATTERN in asked:
+        found.doubts.append(f"{keyword}: asked by a pattern or range, which is not kept")
+    else:
+        found.reasons.append(f"{keyword}: the query asked for another one")
+
+
+def _own_values(entry: Entry, keyword: str) -> Iterator[str]:
+    """The entry's values of an attribute as texts; of a name the whole and each component group (PS3.5 6.2.1)."""
+    sequence, _dot, nested = keyword.rpartition(".")
+    key: Key | None = STEP_BY_KEYWORD.get(sequence or nested) or BY_KEYWORD.get(sequence or nested)
+    value: Any = key.value(entry) if key else None
+    if key and sequence:
+        key = key.by_keyword.get(nested)
+        value = [key.value(row) for row in value] if key else None
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, (date, time)):
+            yield f"{each:%Y%m%d}" if isinstance(each, date) else f"{each:%H%M%S}"
+        elif each not in (None, ""):
+            yield str(each)
+            if key and key.vr == "PN" and "=" in str(each):
+                yield from str(each).split("=")

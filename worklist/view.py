@@ -1,0 +1,195 @@
+"""What worklists may show, kept in memory by each process and brought up to date before every answer.
+
+An answer holds what was committed before its query was received: the view asks the log of changes in one statement
+(``ris.services.changes``) what it has missed, and reads just that. Matching is then done in Python, by one
+implementation for both databases, and costs what it returns: entries are found by station and start, or by an
+identifier.
+"""
+
+import threading
+import time
+from bisect import bisect_left, bisect_right, insort
+from collections import OrderedDict, defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, datetime
+
+from django.db import connection
+
+from ris import visibility
+from ris.models import StationAlias
+from ris.selectors import site_zone
+from ris.services import changes
+from worklist import entry
+from worklist.entry import Entry
+from worklist.keys import BY_KEYWORD, STEP_BY_KEYWORD
+from worklist.matching import Criteria
+from worklist.mwl_answer import Form, Writer
+from worklist.stations import Profile
+
+#: Keys that name few entries: each has an index of exact values.
+INDEXED = {
+    keyword: (BY_KEYWORD.get(keyword) or STEP_BY_KEYWORD[keyword]).value
+    for keyword in (
+        "AccessionNumber",
+        "PatientID",
+        "StudyInstanceUID",
+        "RequestedProcedureID",
+        "ScheduledProcedureStepID",
+        "PlacerOrderNumberImagingServiceRequest",
+        "FillerOrderNumberImagingServiceRequest",
+        "AdmissionID",
+    )
+}
+#: Forms of answers of which the encoded entries are kept.
+MOST_FORMS = 64
+#: An entry with its place in the order of answers: start, then key.
+Placed = tuple[datetime, int, Entry]
+_AFTER_ALL = 1 << 63
+
+
+class View:
+    """The entries of this process. Any thread may ask; one at a time reads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._position: changes.Position | None = None
+        self._began = self._looked_at = float("-inf")
+        self._empty()
+        self._aliases: dict[str, str] = {}
+        self._writers: OrderedDict[Form, Writer] = OrderedDict()
+
+    def _empty(self) -> None:
+        self._entries: dict[int, Entry] = {}
+        self._by_station: dict[str, list[Placed]] = defaultdict(list)
+        self._by_value: dict[str, dict[str, dict[int, Entry]]] = {keyword: {} for keyword in INDEXED}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def refresh(self, received_at: float = 0.0) -> None:
+        """Take in what was committed until now, unless a refresh began after ``received_at`` (time.monotonic) anyway.
+
+        A database error is passed on: nothing is answered from an old reading.
+        """
+        with self._lock:
+            if received_at and self._began > received_at:
+                return
+            began, now = time.monotonic(), time.time()
+            known = self._position if now - self._looked_at < changes.LONGEST_GAP.total_seconds() else None
+            found = changes.since(known)
+            self._position = None  # a failure while reading leaves a view that must be read anew
+            self._take(found)
+            # Inside a transaction what was read may yet be rolled back, so the next look reads all again.
+            self._position = None if connection.in_atomic_block else found.position
+            self._began, self._looked_at = began, now
+
+    def _take(self, found: changes.Changes) -> None:
+        if found.aliases:
+            self._aliases = aliases()
+        if found.everything:
+            self._empty()
+            self._writers.clear()
+            self._fill(entry.shown())
+        elif found.steps:
+            self._replace(found.steps, list(entry.shown(found.steps)))
+
+    def _fill(self, entries: Iterable[Entry]) -> None:
+        for one in entries:
+            self._entries[one.pk] = one
+            for ae_title in _titles(one):
+                self._by_station[ae_title].append((one.start, one.pk, one))
+            self._index(one)
+        for placed in self._by_station.values():
+            placed.sort()
+
+    def _replace(self, pks: Collection[int], entries: list[Entry]) -> None:
+        for pk in pks:
+            if old := self._entries.pop(pk, None):
+                self._remove(old)
+        for new in entries:
+            self._entries[new.pk] = new
+            for ae_title in _titles(new):
+                insort(self._by_station[ae_title], (new.start, new.pk, new))
+            self._index(new)
+
+    def _index(self, one: Entry) -> None:
+        for keyword, value_of in INDEXED.items():
+            if value := value_of(one):
+                self._by_value[keyword].setdefault(value.strip(), {})[one.pk] = one
+
+    def _remove(self, old: Entry) -> None:
+        for ae_title in _titles(old):
+            placed = self._by_station[ae_title]
+            del placed[bisect_left(placed, (old.start, old.pk))]  # type: ignore[type-var]
+        for keyword, value_of in INDEXED.items():
+            if value := value_of(old):
+                index = self._by_value[keyword]
+                del index[value.strip()][old.pk]
+                if not index[value.strip()]:
+                    del index[value.strip()]
+        for writer in self._writers.values():
+            writer.forget(old.pk)
+
+    def find(self, criteria: Criteria, profile: Profile, most: int) -> list[Entry]:
+        """The entries that match and that the station may see, in the order of their start, at most ``most``."""
+        now = datetime.now(site_zone())
+        with self._lock:
+            found = []
+            for one in self._candidates(criteria, profile):
+                if criteria.met_by(one, self._aliases) and not hidden(one, profile, now):
+                    found.append(one)
+                    if len(found) == most:
+                        break
+            return found
+
+    def _candidates(self, criteria: Criteria, profile: Profile) -> Iterator[Entry]:
+        named = [
+            [one for value in condition.exactly for one in self._by_value[condition.keyword].get(value, {}).values()]
+            for condition in criteria.conditions
+            if condition.exactly and condition.keyword in INDEXED
+        ]
+        if named:
+            return iter(sorted(min(named, key=len), key=lambda one: (one.start, one.pk)))
+        stations = profile.siblings
+        if criteria.stations is not None:
+            stations = stations & {self._aliases.get(title, title) for title in criteria.stations}
+        first, last = criteria.window.bounds()
+        slices = [self._between(self._by_station.get(ae_title, []), first, last) for ae_title in stations]
+        if len(slices) == 1:
+            return (one for _start, _pk, one in slices[0])
+        together = {placed[1]: placed for one_slice in slices for placed in one_slice}
+        return (one for _start, _pk, one in sorted(together.values()))
+
+    @staticmethod
+    def _between(placed: list[Placed], first: datetime | None, last: datetime | None) -> list[Placed]:
+        low = bisect_left(placed, (first.astimezone(UTC),)) if first else 0  # type: ignore[type-var]
+        high = bisect_right(placed, (last.astimezone(UTC), _AFTER_ALL)) if last else len(placed)  # type: ignore[type-var]
+        return placed[low:high]
+
+    def writer(self, form: Form) -> Writer:
+        """The writer of a form; those that were used last are kept with what they have written."""
+        with self._lock:
+            writer = self._writers.pop(form, None) or Writer(form)
+            self._writers[form] = writer
+            if len(self._writers) > MOST_FORMS:
+                self._writers.popitem(last=False)
+            return writer
+
+
+def aliases() -> dict[str, str]:
+    """Alias -> the AE title of its station, as the database has them now."""
+    return dict(StationAlias.objects.values_list("ae_title", "station__ae_title"))
+
+
+def hidden(one: Entry, profile: Profile, now: datetime) -> list[str]:
+    """Why a station's rules hide an entry, a sentence each; ``now`` is in the site's zone."""
+    stations = _titles(one)
+    return visibility.reasons(profile, profile.siblings, status=one.status, start=one.start, stations=stations, now=now)
+
+
+def _titles(one: Entry) -> list[str]:
+    return [station.ae_title for station in one.stations]
+
+
+#: The one view of this process.
+view = View()

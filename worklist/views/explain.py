@@ -1,0 +1,81 @@
+"""Why an exam is, or is not, on a scanner's list: the engineer's first stop at night."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_http_methods
+
+from ris import selectors
+from ris.access import staff
+from ris.models import ScheduledProcedureStep, Station
+from worklist import explaining
+from worklist.explaining import Question, Verdict
+from worklist.forms import ExplainForm
+from worklist.models import WorklistQuery
+
+#: Logged questions of one station that are replayed at once.
+QUESTIONS = 20
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One step with each station's verdict, and how each logged question of the chosen station would be answered."""
+
+    step: ScheduledProcedureStep
+    headline: str
+    stations: list[tuple[Station, Verdict]]
+    questions: list[tuple[Question, Verdict]]
+
+
+@staff
+@require_http_methods(["GET", "HEAD", "POST"])
+def explain(request: HttpRequest) -> HttpResponse:
+    """The question first; posted, the answer. ``?query=`` and ``?station=`` are our keys."""
+    posted = request.method == "POST"
+    form = ExplainForm(request.POST if posted else None, initial=_keys(request))
+    context: dict[str, Any] = {"form": form, "logged": _logged(form["query"].value())}
+    if posted and form.is_valid():
+        said = form.cleaned_data
+        steps = explaining.steps_of(said["accession"].strip())
+        context |= {
+            "explained": [_explained(step, said["station"], said["question"]) for step in steps],
+            "question": said["question"],
+            "searched": True,
+            "exam": steps[0].requested_procedure if steps else None,
+        }
+    return render(request, "worklist/explain.html", context)
+
+
+def _keys(request: HttpRequest) -> dict[str, Any]:
+    found = {name: request.GET.get(name, "") for name in ("query", "station")}
+    return {name: int(text) for name, text in found.items() if text.isascii() and text.isdigit() and len(text) < 19}
+
+
+def _logged(pk: Any) -> WorklistQuery | None:
+    text = str(pk or "")
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        return None
+    return WorklistQuery.objects.select_related("station").filter(pk=int(text)).first()
+
+
+def _stations(chosen: Station | None, question: Question | None) -> list[Station]:
+    """The chosen one, else all of them, the one that asked before the others."""
+    if chosen:
+        return [chosen]
+    asker = question.logged.station_id if question and question.logged else None
+    return sorted(Station.objects.all(), key=lambda station: station.pk != asker)
+
+
+def _explained(step: ScheduledProcedureStep, chosen: Station | None, question: Question | None) -> Explained:
+    titles = selectors.siblings()
+    rows = _stations(chosen, question)
+    asked = chosen.queries.order_by("-last_at", "-pk")[:QUESTIONS] if chosen and not question else []
+    questions = [Question.of(logged) for logged in asked]
+    return Explained(
+        step,
+        explaining.headline(step),
+        [(station, explaining.verdict(step, station, titles[station.pk], question)) for station in rows],
+        [(each, explaining.verdict(step, station, titles[station.pk], each)) for each in questions for station in rows],
+    )
