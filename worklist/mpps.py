@@ -30,7 +30,6 @@ _TABLE_TAGS = frozenset(rule.tag for rule in RULES)
 
 def create(request: Request) -> Answer:
     """N-CREATE: a performed procedure step begins. Without an instance UID we make one (PS3.7 10.1.5.1.4)."""
-    activity.mpps(request.station, request.address)
     uid = request.sop_instance_uid or generate_uid(prefix=None)
     mpps_rules.check_instance_uid(uid)
     attributes = _decode(request)
@@ -52,7 +51,6 @@ def create(request: Request) -> Answer:
 
 def update(request: Request) -> Answer:
     """N-SET: the step goes on or ends. What it needs to end may have come with this or an earlier message."""
-    activity.mpps(request.station, request.address)
     uid = request.sop_instance_uid or ""
     mpps_rules.check_instance_uid(uid)
     modification = _decode(request)
@@ -74,7 +72,6 @@ def update(request: Request) -> Answer:
 
 def get(request: Request) -> Answer:
     """N-GET (PS3.4 F.8): the object as it stands; only the attributes asked for if any were named."""
-    activity.mpps(request.station, request.address)
     uid = request.sop_instance_uid or ""
     mpps_rules.check_instance_uid(uid)
     stored, asked = selectors.performed_step(uid).attributes, set(request.asked_tags)

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ris', '0002_station_profiles'),
+        ('ris', '0003_step_changes'),
     ]
 
     operations = [
