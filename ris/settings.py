@@ -138,7 +138,12 @@ Q_CLUSTER = {
 #: Days for which messages are kept that were carried out or settled.
 MESSAGE_DAYS = environment.days("SUNVIEW_MESSAGE_DAYS", "365")
 #: Sweeps of the edges, beside those of ``ris.tasks``: task -> minutes between two runs.
-SCHEDULES = {"hl7.tasks.settle_repeated": 10, "hl7.tasks.purge": 60}
+SCHEDULES = {
+    "hl7.tasks.settle_repeated": 10,
+    "hl7.tasks.purge": 60,
+    "worklist.mpps_tasks.forget_early_updates": 5,
+    "worklist.mpps_tasks.purge_forwards": 60,
+}
 
 LOGGING = {
     "version": 1,
