@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 
-from hl7.header import NULL, Er7Error, Header, Separators, decode, split
+from hl7.header import NULL, Decoded, Er7Error, Header, Separators, decode, split
 
 MAX_SEGMENTS = 2000
 MAX_REPETITIONS = 500
@@ -119,8 +119,8 @@ def _read_escape(found: str, mark: str, known: dict[str, str], codec: str) -> st
 class Message:
     """One message. Paths are written ``PID-3(2).1`` or ``IPC-9(1).4.2``: field, repetition, component, subcomponent."""
 
-    def __init__(self, text: str, header: Header, codec: str, warnings: list[str]) -> None:
-        self.text, self.header, self.codec, self.warnings = text, header, codec, warnings
+    def __init__(self, header: Header, decoded: Decoded) -> None:
+        self.header, (self.text, self.codec, self.warnings, self.is_replaced) = header, decoded
         self.separators = header.separators
         self.segments = list(self._read_segments())
 
@@ -130,8 +130,7 @@ class Message:
         header = Header.find(raw)
         if header is None:
             raise Er7Error("There is no MSH segment that can be read")
-        text, codec, warnings = decode(raw, header, default_character_set)
-        message = cls(text, header, codec, warnings)
+        message = cls(header, decode(raw, header, default_character_set))
         message._check()
         return message
 

@@ -9,7 +9,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from hl7 import batches, enhanced
 from hl7.ack import MessageRejected
-from hl7.arrival import DEFAULT_LISTENER, Arrival
+from hl7.arrival import DEFAULT_LISTENER, Arrival, feed_of
 from hl7.framing import HEAD_BYTES, Abandoned, Frame, Oversized, in_frames_of_their_own
 from hl7.header import Er7Error, Header
 from hl7.models import HEADER_LENGTH, InboundMessage
@@ -66,8 +66,7 @@ def _message(raw: bytes, peer: str, listener: int) -> list[bytes] | None:
     began = time.monotonic()
     header = Header.find(raw)
     if header is None and (header := _header_in_utf16(raw)):
-        answer = _reject(raw, header, peer, listener, "UTF-16 cannot be told from MLLP's own bytes: send UTF-8")
-        return [answer]
+        return _reject(raw, header, peer, listener, "UTF-16 cannot be told from MLLP's own bytes: send UTF-8")
     if header is None:
         _keep_unreadable(raw, peer, None, "The message has no MSH that can be read")
         return None
@@ -94,7 +93,7 @@ def _not_whole(event: Abandoned | Oversized, peer: str, listener: int) -> bytes 
 def _reject_beginning(raw: bytes, peer: str, listener: int, why: str) -> bytes | None:
     header = Header.find(raw)
     if header is not None:
-        return _reject(raw, header, peer, listener, why)
+        return in_frames_of_their_own(_reject(raw, header, peer, listener, why))
     _keep_unreadable(raw, peer, None, why)
     return None
 
@@ -107,10 +106,11 @@ def _header_in_utf16(raw: bytes) -> Header | None:
     return None
 
 
-def _reject(raw: bytes, header: Header, peer: str, listener: int, why: str) -> bytes:
-    """Answer AR to what is not taken as a whole; ``raw`` is its beginning, or all of it."""
+def _reject(raw: bytes, header: Header, peer: str, listener: int, why: str) -> list[bytes]:
+    """Answer AR, or as its feed is answered, to what is not taken as a whole; ``raw`` is its beginning or all."""
     arrival = Arrival(raw[:HEAD_BYTES], peer, header, listener=listener, facts={"is_whole": False})
-    return bytes(refuse(arrival, MessageRejected("207", "", why)).answer)
+    arrival.feed = feed_of(arrival)
+    return enhanced.acknowledgments(refuse(arrival, MessageRejected("207", "", why)), header)
 
 
 def _keep_unreadable(raw: bytes, peer: str, header: Header | None, reason: str) -> None:

@@ -6,6 +6,7 @@ MSH is looked for in bytes, so that even a message that cannot be read further i
 import codecs
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 NULL = '""'
 
@@ -118,8 +119,17 @@ class Header:
         return next((name for name in reversed(names) if name), "")
 
 
-def decode(raw: bytes, header: Header, default: str) -> tuple[str, str, list[str]]:
-    """The text, the codec it was read with, and warnings: a byte outside the character set is replaced, not refused."""
+class Decoded(NamedTuple):
+    """A text, the codec it was read with, what had to be guessed, and whether bytes outside the codec were replaced."""
+
+    text: str
+    codec: str
+    warnings: list[str]
+    is_replaced: bool = False
+
+
+def decode(raw: bytes, header: Header, default: str) -> Decoded:
+    """The text of a message: a byte outside its character set is replaced; the caller may refuse it."""
     declared, warnings = header.codec, []
     if declared == "unknown":
         warnings.append("MSH-18 names a character set that is not known; read with the feed's default")
@@ -130,12 +140,12 @@ def decode(raw: bytes, header: Header, default: str) -> tuple[str, str, list[str
         text = raw.decode(codec)
     except UnicodeDecodeError:
         warnings.append(f"Bytes outside the character set {header[18] or default} were replaced")
-        return raw.decode(codec, "replace"), codec, warnings
+        return Decoded(raw.decode(codec, "replace"), codec, warnings, is_replaced=True)
     if codec.startswith("iso8859") and _C1_CONTROLS.search(text):
         # Control characters are not in names: such bytes are Windows' or, as in most cases, UTF-8.
         warnings.append(f"MSH-18 {header[18] or default} does not fit the bytes")
-        return _reread(raw, text, codec), codec, warnings
-    return text, codec, warnings
+        return Decoded(_reread(raw, text, codec), codec, warnings)
+    return Decoded(text, codec, warnings)
 
 
 def _codec(name: str) -> str:

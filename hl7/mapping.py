@@ -125,9 +125,15 @@ class Reading:
         self.warn(f"{what} was cut to {length} characters")
         return text[:length].rstrip()
 
-    def start(self, scope: Scope) -> datetime | Literal[""] | None:
-        """When the step shall begin, aware: a zone offset is honoured, else it is the site's time."""
-        at = self.find(scope, "start")
-        if not at:
-            return None if at is None else ""
-        return at if at.tzinfo else at.replace(tzinfo=ZoneInfo(settings.TIME_ZONE))
+    def start(self, scope: Scope, attribute: str = "start") -> datetime | Literal[""] | None:
+        """When the step shall begin, aware: a zone offset is honoured, else it is the site's time.
+
+        Of an hour that the clocks go through twice the first is meant, and the sender is told (row 113).
+        """
+        at = self.find(scope, attribute)
+        if not at or at.tzinfo:
+            return at or (None if at is None else "")
+        at = at.replace(tzinfo=ZoneInfo(settings.TIME_ZONE))
+        if at.utcoffset() != at.replace(fold=1).utcoffset():
+            self.warn(f"{self.place(attribute)} is in the hour in which the clocks change: {at.isoformat()} is meant")
+        return at

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 
-from hl7 import ack, adt, mentions, orders, oru, siu, spoken
+from hl7 import ack, adt, envelope, mentions, orders, oru, siu, spoken
 from hl7.ack import FieldRefused, MessageRejected, Verdict
 from hl7.arrival import Arrival, feed_of
 from hl7.er7 import Message
@@ -76,17 +76,17 @@ def process(arrival: Arrival) -> InboundMessage:
 def read(arrival: Arrival) -> None:
     """Find the feed, unless it is given, and read the message; refuses what cannot be taken at all."""
     header = arrival.header
+    arrival.feed = arrival.feed or feed_of(arrival)
     if any(len(header[number]) > HEADER_LENGTH for number in (3, 4, 9, 10)) or len(arrival.sender) > _SENDER_LENGTH:
         raise MessageRejected("102", "MSH^1", f"MSH-3, MSH-4, MSH-9 or MSH-10 has more than {HEADER_LENGTH} characters")
-    arrival.feed = arrival.feed or feed_of(arrival)
     if arrival.feed is None:
         raise MessageRejected("103", "MSH^1^3", "No active feed takes messages of this sender (MSH-3, MSH-4, address)")
-    if arrival.feed.processing_id not in ("", header.component(11, 1).upper()):
-        raise MessageRejected("202", "MSH^1^11", "MSH-11: this feed takes only messages of another processing ID")
+    envelope.check(arrival)
     try:
         arrival.message = Message.parse(arrival.raw, arrival.feed.default_character_set)
     except Er7Error as error:
         raise MessageRejected("207", "MSH^1", str(error)) from error
+    envelope.check_text(arrival)
 
 
 def original(arrival: Arrival) -> InboundMessage | None:

@@ -29,6 +29,9 @@ POLICIES = {
     "unknown_order_control": ("refuse", "ignore"),
     "cancel_unknown_order": ("keep", "refuse"),
     "unknown_event": ("refuse", "ignore"),
+    "empty_control_id": ("content", "refuse"),
+    "unknown_version": ("nearest", "refuse"),
+    "undecodable": ("replace", "refuse"),
 }
 ACKNOWLEDGMENT = {"accept": ("AA", "CA"), "content_error": ("AE", "AR")}
 #: Tables that are of no attribute: the sender's ORC-1 (or ``ORC-1 ORC-5``) in the words of table 0119 (and 0038).

@@ -105,6 +105,46 @@ def test_what_is_not_taken_is_rejected(wire, raw, expected):
     assert InboundMessage.objects.count() == 1 and not Order.objects.exists()
 
 
+@pytest.mark.parametrize("control_id", ["", '""'])
+def test_100_an_empty_control_id_by_the_feeds_policy(wire, feed, control_id):
+    """AR 101 as row 100 says; the lenient preset takes it by its content, since three of the samples have none."""
+    connection = wire()
+    assert answered(connection, order(control_id=control_id))[0] == "AA"
+    Feed.objects.update(preset="ihe_2_5_1")
+    assert answered(connection, order(control_id=control_id)) == ("AR", "101")
+    assert Order.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "meant"),
+    [("2.9", "2.8.2"), ("", "2.3"), ("2.5.2", "2.5.1"), ("3", "2.3"), ("x", "2.3"), ("2.5^DEU", ""), ("2.3.1", "")],
+)
+def test_102_an_unknown_version_by_the_feeds_policy(wire, feed, version, meant):
+    """Read as the nearest, which is told; or AR 203."""
+    connection = wire()
+    connection.sendall(frame(order(version=version)))
+    answer = answers(connection, 1)[0]
+    assert answer.value("MSA-1") == "AA" and (f"{meant} is meant" in str(answer)) == bool(meant)
+    Feed.objects.update(preset="ihe_2_3_1")
+    connection.sendall(frame(order(version=version)))
+    refused = answers(connection, 1)[0]
+    assert (refused.value("MSA-1") == "AR") == bool(meant) and ("203" in str(refused)) == bool(meant)
+
+
+def test_105_bytes_outside_the_character_set_by_the_feeds_policy(wire, feed):
+    """Replaced and told, or AR 102 with the raw message kept."""
+    connection, raw = wire(), order(charset="UNICODE UTF-8").replace(b"Sample", b"M\xfcller")
+    assert answered(connection, raw)[0] == "AA"
+    assert Patient.objects.get().patient_name == "M\ufffdller^Grace"
+    feed.mapping = {"policies": {"undecodable": "refuse"}}
+    feed.save()
+    other = raw.replace(b"P100", b"P101").replace(b"||ORM", b"|1|ORM")
+    connection.sendall(frame(other))
+    answer = answers(connection, 1)[0]
+    assert (answer.value("MSA-1"), answer.value("ERR-2")) == ("AR", "MSH^1^18")
+    assert bytes(InboundMessage.objects.latest("id").raw) == other
+
+
 def test_103_training_messages_on_a_production_feed_are_rejected(wire, feed):
     """AR 202, where the feed says so."""
     Feed.objects.update(processing_id="P")

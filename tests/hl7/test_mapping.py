@@ -125,6 +125,22 @@ def test_start(segments, start):
     assert step(*segments).start == start
 
 
+@pytest.mark.parametrize(
+    ("text", "start", "is_told"),
+    [
+        ("202610250130", datetime(2026, 10, 25, 0, 30, tzinfo=UTC), True),
+        ("202610250130+0000", datetime(2026, 10, 25, 1, 30, tzinfo=UTC), False),
+        ("202603290130", datetime(2026, 3, 29, 1, 30, tzinfo=UTC), True),
+        ("202610250230", datetime(2026, 10, 25, 2, 30, tzinfo=UTC), False),
+    ],
+)
+def test_a_start_in_the_night_in_which_the_clocks_change(text, start, is_told):
+    """The first of the two hours, and it is told; with a zone offset there is nothing to guess (row 113)."""
+    by = reading()
+    assert step(f"TQ1|1||||||{text}", obr(), by=by).start == start
+    assert any("clocks change" in warning for warning in by.warnings) == is_told
+
+
 def test_start_in_orc_7():
     """As TQ.4, or as a bare timestamp in the wrong place (#038); a quantity is no time."""
     assert read("ORC|NW|P1|||||1^^^202611220930", obr()).procedures[0].steps[0].start is not None
