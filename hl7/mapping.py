@@ -4,7 +4,7 @@ The rules are data (``hl7/rules.py``, ``hl7/presets``); which reader makes a val
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -136,4 +136,5 @@ class Reading:
         at = at.replace(tzinfo=ZoneInfo(settings.TIME_ZONE))
         if at.utcoffset() != at.replace(fold=1).utcoffset():
             self.warn(f"{self.place(attribute)} is in the hour in which the clocks change: {at.isoformat()} is meant")
+            return at.astimezone(UTC)  # Python says that a time of such an hour equals none of another zone
         return at
