@@ -4,6 +4,7 @@ A reader returns None for *not what is looked for* and raises ValueError for *me
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from hl7 import datatypes
@@ -28,6 +29,10 @@ TEXTS: dict[str, Callable[[str], Any]] = {
     "cancel_reason": datatypes.line,
     "requested_procedure_id": datatypes.short_string,
     "study_instance_uid": datatypes.uid,
+    "report_study_instance_uid": datatypes.uid,
+    "report_status": datatypes.line,
+    "report_time": datatypes.moment,
+    "appointment_start": datatypes.moment,
     "procedure_description": datatypes.line,
     "reason": datatypes.line,
     "scheduled_procedure_step_id": datatypes.short_string,
@@ -84,6 +89,36 @@ def texts(segment: Segment, number: int, _repetition: int, component: int) -> An
     return tuple(text for text in clean if text) or None
 
 
+def names(segment: Segment, number: int, _repetition: int, component: int) -> Any:
+    """Every word of all repetitions that may be the name of a room or a scanner."""
+    numbers = (component,) if component else range(1, 5)
+    every = range(1, len(segment.repetitions(number)) + 1)
+    found = (segment.value(number, index, part) for index in every for part in numbers)
+    return tuple(dict.fromkeys(datatypes.line(text) for text in found if text)) or None
+
+
+def duration(segment: Segment, number: int, repetition: int, component: int) -> int | None:
+    """Minutes: a number with its unit in the next field (SCH-9, AIS-7), or a component such as M30 (TQ.3)."""
+    if component:
+        return datatypes.minutes(segment.value(number, repetition, component) or "")
+    unit = segment.value(number + 1, 1, 1) or ""
+    return datatypes.minutes(segment.value(number, repetition, 1) or "", unit or "MIN")
+
+
+def weight(segment: Segment, number: int, repetition: int, component: int) -> Decimal:
+    """Kilograms; of an OBX-5 the unit is in OBX-6."""
+    return datatypes.kilograms(segment.value(number, repetition, component or 1) or "", _unit(segment, number))
+
+
+def size(segment: Segment, number: int, repetition: int, component: int) -> Decimal:
+    """Metres, likewise."""
+    return datatypes.metres(segment.value(number, repetition, component or 1) or "", _unit(segment, number))
+
+
+def _unit(segment: Segment, number: int) -> str:
+    return (segment.value(number + 1, 1, 1) or "").upper() if segment.name == "OBX" else ""
+
+
 def titles(segment: Segment, number: int, _repetition: int, component: int) -> Any:
     """The first component of all repetitions."""
     return texts(segment, number, 1, component or 1)
@@ -125,10 +160,25 @@ FIELDS: dict[str, Field] = {
     "clinical_information": texts,
     "medical_alerts": texts,
     "station_ae_titles": titles,
+    "patient_weight": weight,
+    "patient_size": size,
+    "comments": texts,
+    "patient_comments": texts,
+    "appointment_placer_order": entity,
+    "appointment_filler_order": entity,
+    "placer_appointment_id": entity,
+    "filler_appointment_id": entity,
+    "appointment_procedure": procedure_code,
+    "appointment_duration": duration,
+    "appointment_resources": names,
 }
 #: Attributes of the patient and the visit that are read with their segment (hl7.identity).
 IDENTITY = frozenset({"patient_identifier", "retired_identifier", "patient_name", "admission_id"})
 NAMES = frozenset({*TEXTS, *FIELDS, *IDENTITY})
+
+#: An appointment's own numbers and those of its order, each the placer's and the filler's.
+APPOINTMENT_IDS = ("placer_appointment_id", "filler_appointment_id")
+APPOINTMENT_ORDERS = ("appointment_placer_order", "appointment_filler_order")
 
 #: Attribute -> the column of the exam that keeps it, where that has another name.
 COLUMNS = {
@@ -138,4 +188,7 @@ COLUMNS = {
     "start": "requested_start",
     "station_ae_titles": "requested_stations",
     "admission_id": "visit",
+    "appointment_start": "requested_start",
+    "appointment_duration": "duration_minutes",
+    "appointment_resources": "requested_stations",
 }

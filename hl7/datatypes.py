@@ -24,6 +24,22 @@ _ID_TYPE = re.compile(
 _TIME = re.compile(
     r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ]?(\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.\d+|\d*))?)?)?\s*(Z|[+-]\d\d:?\d\d)?\Z"
 )
+_KILOGRAMS = {
+    **dict.fromkeys(("", "KG", "KGS", "KILOGRAM", "KILOGRAMS"), Decimal(1)),
+    **dict.fromkeys(("G", "GM", "GRAMS"), Decimal("0.001")),
+    **dict.fromkeys(("LB", "LBS", "[LB_AV]", "POUNDS"), Decimal("0.45359237")),
+}
+_METRES = {
+    "M": Decimal(1),
+    "CM": Decimal("0.01"),
+    "MM": Decimal("0.001"),
+    **dict.fromkeys(("IN", "[IN_I]", "INCHES"), Decimal("0.0254")),
+}
+_MINUTES = {
+    **dict.fromkeys(("M", "MIN", "MINS", "MINUTE", "MINUTES"), Decimal(1)),
+    **dict.fromkeys(("S", "SEC", "SECOND", "SECONDS"), 1 / Decimal(60)),
+    **dict.fromkeys(("H", "HR", "HOUR", "HOURS"), Decimal(60)),
+}
 _NO_WORDS: Mapping[str, str] = {}
 _PLACEHOLDER = re.compile(r"set[A-Z][A-Za-z]+\Z")
 
@@ -134,6 +150,34 @@ def is_long_uid(text: str) -> bool:
 def decimal(text: str) -> Decimal | None:
     """A plain number, also with a decimal comma."""
     return Decimal(text.replace(",", ".")) if re.fullmatch(r"\d{1,6}(?:[.,]\d{1,6})?", text) else None
+
+
+def kilograms(text: str, unit: str) -> Decimal:
+    """A weight of a person in kg; ``unit`` is empty or one of UCUM's or of the street's."""
+    return _measure(text, _KILOGRAMS.get(unit), Decimal(1000), "weight")
+
+
+def metres(text: str, unit: str) -> Decimal:
+    """A height of a person in m. Without a unit it is in m below 3, else in cm."""
+    number = decimal(text) or Decimal(0)
+    return _measure(text, _METRES.get(unit or ("M" if number < 3 else "CM")), Decimal(3), "height")
+
+
+def _measure(text: str, factor: Decimal | None, limit: Decimal, what: str) -> Decimal:
+    number = decimal(text)
+    found = round(number * factor, 2) if number is not None and factor else Decimal(0)
+    if not 0 < found < limit:
+        raise ValueError(f"is not a {what} that can be used")
+    return found
+
+
+def minutes(text: str, unit: str = "") -> int | None:
+    """A duration of at most a day; ``M30`` says its unit itself, as in TQ.3. None if it is no such thing."""
+    if not unit and text[:1].isalpha():
+        unit, text = text[:1], text[1:]
+    factor, number = _MINUTES.get(unit.upper()), decimal(text)
+    found = int(number * factor) if number and factor else 0
+    return found if 0 < found <= 24 * 60 else None
 
 
 def entity(segment: Segment, number: int) -> Identifier:

@@ -15,6 +15,7 @@ from hl7.er7 import Message, Segment, read_path
 _SHARED = frozenset({"MSH", "PID", "PD1", "PV1", "PV2", "DG1", "AL1", "OBX"})
 #: Segments that an order lends to each of its procedures which has none of its own.
 _LENT = frozenset({"ORC", "TQ1", "DG1", "ZDS", "AL1", "OBX", "NTE"})
+_RESOURCES = frozenset({"AIG", "AIL", "AIP"})
 
 
 @dataclass
@@ -28,6 +29,10 @@ class Scope:
 
     def first(self, name: str) -> Segment | None:
         return next((segment for segment in self.segments if segment.name == name), None)
+
+    def at(self, segment: Segment) -> "Scope":
+        """The same with this segment as the first of its name."""
+        return Scope([segment, *self.segments])
 
     def value(self, path: str) -> str | None:
         """The value at a path of the first segment of its name; see er7.Segment.value."""
@@ -98,6 +103,37 @@ def report_groups(message: Message) -> list[Scope]:
         elif found and segment.name not in ("MSH", "PID", "PV1"):
             found[-1].segments.append(segment)
     return found
+
+
+def service_scopes(message: Message) -> list[Scope]:
+    """The services of an appointment: each AIS with what speaks of all and the resources of its RGS group, or those
+    directly behind it where they alternate with AIS segments; the whole message if it has not several AIS.
+    """
+    starts = [index for index, segment in enumerate(message.segments) if segment.name in ("RGS", "AIS")]
+    if sum(message.segments[index].name == "AIS" for index in starts) < 2:
+        return [Scope(list(message.segments))]
+    head, rest = message.segments[: starts[0]], message.segments[starts[0] :]
+    return [Scope([*service, *head]) for group in _divided(rest, "RGS") for service in _services(group)]
+
+
+def _divided(segments: Sequence[Segment], name: str) -> list[list[Segment]]:
+    """The segments in pieces that each begin with one of this name; the first may not."""
+    pieces: list[list[Segment]] = [[]]
+    for segment in segments:
+        if segment.name == name and pieces[-1]:
+            pieces.append([])
+        pieces[-1].append(segment)
+    return pieces
+
+
+def _services(group: list[Segment]) -> list[list[Segment]]:
+    """The AIS segments of one resource group, each with its resources."""
+    pieces = _divided(group, "AIS")
+    head = pieces.pop(0) if pieces[0][0].name != "AIS" else []
+    resources = [[segment for segment in piece if segment.name in _RESOURCES] for piece in pieces]
+    if any(resources[:-1]):
+        return [[*piece, *head] for piece in pieces]
+    return [[*piece, *head, *(resources[-1] if piece is not pieces[-1] else [])] for piece in pieces]
 
 
 def patient_groups(message: Message) -> list[Message]:

@@ -32,10 +32,15 @@ def patient_identity(message: Message, reading: Reading) -> PatientIdentity:
         patient_sex=reading.find(scope, "patient_sex"),
         patient_address=reading.text(scope, "patient_address", 250, "PID-11"),
         telephone=reading.text(scope, "telephone", 64, "PID-13"),
-        patient_comments=comments(patient_notes(message)),
+        patient_comments=reading.joined(_without_other_notes(message), "patient_comments", "\n"),
     )
     reading.provenance()  # the patient's places are not the order's
     return identity
+
+
+def _without_other_notes(message: Message) -> Scope:
+    """Of the NTE segments only those directly behind PID speak of the patient."""
+    return Scope([*patient_notes(message), *(segment for segment in message.segments if segment.name != "NTE")])
 
 
 def identifier_if_any(message: Message, reading: Reading) -> Identifier:
@@ -93,17 +98,6 @@ def patient_name(pid: Segment, reading: Reading, number: int = 5) -> str | None:
         groups[group] = groups[group] or datatypes.person_name(pid, repetition)
     name = "=".join(reading.cut(group, _NAME_GROUP_LENGTH, "PID-5") or "" for group in groups)
     return name.rstrip("=") or None
-
-
-def comments(notes: list[Segment]) -> str | None:
-    """The texts of NTE-3, a line for each note and repetition."""
-    texts = [
-        datatypes.lines(text)
-        for note in notes
-        for number in range(1, len(note.repetitions(3)) + 1)
-        if (text := note.value(3, number))
-    ]
-    return "\n".join(texts) or None
 
 
 def _others(pid: Segment, chosen: Identifier, reading: Reading) -> tuple[Identifier, ...]:

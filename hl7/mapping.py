@@ -3,6 +3,7 @@
 The rules are data (``hl7/rules.py``, ``hl7/presets``); which reader makes a value of a text is ``hl7/attributes.py``.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -66,15 +67,44 @@ class Reading:
 
     def find(self, scope: Scope, attribute: str) -> Any:
         """The first usable value of an attribute: None if nothing is said, "" if only the explicit null is."""
-        said = None
+        places = self.rules.attributes[attribute]
+        return self._first(attribute, ((place, seen) for place in places for seen in _seen(scope, place)))
+
+    def paths(self, attribute: str) -> list[str]:
+        """The places where an attribute is looked for."""
+        return [source.path for source in self.rules.attributes[attribute]]
+
+    def every(self, scope: Scope, attribute: str) -> list[Any]:
+        """The usable values of all its places, best first."""
+        places = self.rules.attributes[attribute]
+        found = [self._first(attribute, ((place, seen) for seen in _seen(scope, place))) for place in places]
+        return [value for value in found if value]
+
+    def each(self, scope: Scope, attribute: str) -> list[Any]:
+        """The usable value of each segment that has one, in the order of the message; [""] for the explicit null."""
+        by_name: dict[str, list[Source]] = {}
         for source in self.rules.attributes[attribute]:
-            text = source.taken(scope, self._modalities, whole=attribute in FIELDS)
+            by_name.setdefault(source.segment, []).append(source)
+        segments = [segment for segment in scope.segments if segment.name in by_name]
+        seen = [(scope.at(segment), by_name[segment.name]) for segment in segments]
+        found = [self._first(attribute, ((place, at) for place in places)) for at, places in seen]
+        return [value for value in found if value] or [value for value in found if value == ""][:1]
+
+    def joined(self, scope: Scope, attribute: str, sign: str) -> str | None:
+        """The texts of each segment as one; None if nothing is said, "" if only the explicit null is."""
+        found = self.each(scope, attribute)
+        return sign.join(text for value in found for text in value) if found else None
+
+    def _first(self, attribute: str, places: Iterable[tuple[Source, Scope]]) -> Any:
+        said = None
+        for source, seen in places:
+            text = source.taken(seen, self._modalities, whole=attribute in FIELDS)
             if not text:
                 said = text if said is None else said
                 continue
-            value = self._read(scope, attribute, source, text)
+            value = self._read(seen, attribute, source, text)
             if value is not None:
-                self.note(attribute, source.path, scope, value)
+                self.note(attribute, source.path, seen, value)
                 return value
         return said
 
@@ -138,3 +168,8 @@ class Reading:
             self.warn(f"{self.place(attribute)} is in the hour in which the clocks change: {at.isoformat()} is meant")
             return at.astimezone(UTC)  # Python says that a time of such an hour equals none of another zone
         return at
+
+
+def _seen(scope: Scope, source: Source) -> list[Scope]:
+    """Where a place is looked for: in the first segment of its name, or in each of them."""
+    return [scope.at(segment) for segment in scope.all(source.segment)] if source.is_sought else [scope]

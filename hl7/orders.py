@@ -7,12 +7,13 @@ overtake each other is ``ris/services/precedence.py``.
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from hl7 import datatypes, spoken
+from hl7 import spoken
 from hl7.ack import FieldRefused
+from hl7.attributes import APPOINTMENT_IDS, APPOINTMENT_ORDERS
 from hl7.control import TAKEN, Action, action_of
 from hl7.er7 import Message
-from hl7.groups import OrderGroup, Scope, order_groups, report_groups
-from hl7.identity import comments, identifier_if_any, patient_identity, visit_info
+from hl7.groups import OrderGroup, Scope, order_groups, report_groups, service_scopes
+from hl7.identity import identifier_if_any, patient_identity, visit_info
 from hl7.mapping import Reading
 from hl7.request import order_key, order_numbers, order_request
 from ris import selectors
@@ -210,8 +211,9 @@ def numbers_named(message: Message, reading: Reading) -> list[str]:
     for scope in [group.scope for group in order_groups(message)] or report_groups(message):
         found += [identifier.value for identifier in order_numbers(scope, reading)]
         found += [reading.find(scope, "accession_number") or ""]
-    if sch := message["SCH"]:
-        found += [datatypes.entity(sch, number).value for number in (26, 27, 1, 2)]
+    for scope in service_scopes(message) if message["SCH"] or message["AIS"] else []:
+        for attribute in APPOINTMENT_ORDERS + APPOINTMENT_IDS:
+            found += [number.value for number in reading.every(scope, attribute)]
     return list(dict.fromkeys(number for number in found if number))
 
 
@@ -242,7 +244,8 @@ def _key(request: _Request) -> OrderKey:
 
 
 def _reason(request: _Request) -> str:
-    reason = request.reading.find(request.scope, "cancel_reason") or comments(request.scope.all("NTE")) or ""
+    reading = request.reading
+    reason = reading.find(request.scope, "cancel_reason") or reading.joined(request.scope, "comments", "\n") or ""
     return reason[:250]
 
 

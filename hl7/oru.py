@@ -1,8 +1,5 @@
 """Reports: ORU^R01 (HL7 v2.5.1 7.3.1; IHE RAD-28). A report never makes an order, and its text is not read."""
 
-from datetime import datetime
-
-from hl7 import datatypes, spoken
 from hl7.ack import FieldRefused
 from hl7.er7 import Message
 from hl7.groups import Scope, report_groups
@@ -25,7 +22,6 @@ STATUS = {
     **dict.fromkeys(("C", "U"), _Status.CORRECTED),
     **dict.fromkeys(("X", "D", "W"), _Status.CANCELED),
 }
-_STUDY_INSTANCE_UID = "113014"
 
 
 def handle(message: Message, reading: Reading, actor: Actor) -> Effect:
@@ -49,30 +45,19 @@ def _notice(scope: Scope, patient: Identifier, reading: Reading) -> ReportNotice
     )
     return ReportNotice(
         order=key,
-        status=_status(scope),
-        study_instance_uid=_study_instance_uid(scope),
+        status=_status(scope, reading),
+        study_instance_uid=reading.find(scope, "report_study_instance_uid") or "",
         requested_procedure_id=reading.find(scope, "requested_procedure_id") or "",
         code=reading.find(scope, "procedure_code") or Code(),
-        at=_at(scope),
+        at=reading.start(scope, "report_time") or None,
     )
 
 
-def _status(scope: Scope) -> str:
-    said = scope.value("OBR-25.1") or scope.value("OBX-11.1") or ""
+def _status(scope: Scope, reading: Reading) -> str:
+    said = reading.find(scope, "report_status") or ""
     if not said:
         raise FieldRefused("101", scope.location("OBR-25"), "OBR-25 (result status) is empty")
     if said.upper() not in STATUS:
-        raise FieldRefused("103", scope.location("OBR-25"), f"OBR-25 (result status) {said[:8]} is not of table 0123")
+        place = reading.place("report_status")
+        raise FieldRefused("103", scope.location(place), f"{place} (result status) {said[:8]} is not of table 0123")
     return STATUS[said.upper()]
-
-
-def _at(scope: Scope) -> datetime | None:
-    """OBR-22, when the report got its status."""
-    return spoken.usable_time(scope.value("OBR-22.1"))
-
-
-def _study_instance_uid(scope: Scope) -> str:
-    """ZDS-1, else the OBX of 113014^DICOM Study^DCM; empty if neither is a UID."""
-    texts = [scope.value("ZDS-1.1")]
-    texts += [obx.value(5, 1, 1) for obx in scope.all("OBX") if obx.value(3, 1, 1) == _STUDY_INSTANCE_UID]
-    return next((text for text in texts if text and datatypes.is_long_uid(text)), "")

@@ -1,6 +1,6 @@
 """An order group as the domain's OrderRequest."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 from itertools import groupby
@@ -13,7 +13,6 @@ from hl7.ack import FieldRefused
 from hl7.attributes import IDENTITY, NAMES
 from hl7.er7 import Segment
 from hl7.groups import OrderGroup, Scope, step_scopes
-from hl7.identity import comments
 from hl7.mapping import Reading
 from ris.inputs import (
     Code,
@@ -27,22 +26,6 @@ from ris.inputs import (
 )
 from ris.models import AE_TITLE
 
-#: OBX-3 of body weight and height: LOINC codes and what is written instead (#001, #066).
-_WEIGHT = frozenset(("29463-7", "3141-9", "BODY WEIGHT", "WEIGHT", "W"))
-_HEIGHT = frozenset(("8302-2", "3137-7", "BODY HEIGHT", "HEIGHT", "H"))
-_KILOGRAMS = {
-    "KG": Decimal(1),
-    "": Decimal(1),
-    "G": Decimal("0.001"),
-    **dict.fromkeys(("LB", "LBS", "[LB_AV]"), Decimal("0.45359237")),
-}
-_METRES = {
-    "M": Decimal(1),
-    "CM": Decimal("0.01"),
-    "MM": Decimal("0.001"),
-    **dict.fromkeys(("IN", "[IN_I]"), Decimal("0.0254")),
-}
-_STUDY_INSTANCE_UID = "113014"
 _LOCAL_SCHEME = "L"
 _NO_NUMBER = "ORC-2 (placer order number) and ORC-3 (filler order number) are empty"
 
@@ -73,8 +56,8 @@ def order_request(group: OrderGroup, patient: PatientIdentity, visit: VisitInfo,
         allergies=_allergies(scope, reading),
         pregnancy_status=reading.find(scope, "pregnancy_status"),
         patient_state=reading.text(scope, "patient_state", 64, "OBR-12"),
-        patient_weight=_measured(group, _WEIGHT, _kilograms, reading),
-        patient_size=_measured(group, _HEIGHT, _metres, reading),
+        patient_weight=_measured(group, "patient_weight", reading),
+        patient_size=_measured(group, "patient_size", reading),
         transport_arrangements=reading.text(scope, "transport_arrangements", 64, "OBR-30"),
         confidentiality=reading.text(scope, "confidentiality", 64, "PV1-16"),
         provenance={**visit.provenance, **reading.provenance()},
@@ -164,21 +147,14 @@ def _procedure(steps: list[Scope], obr: Segment, reading: Reading) -> ProcedureR
         reading.warn(f"{_path(reading, 'procedure_code')} names no procedure")
     return ProcedureRequest(
         requested_procedure_id=reading.find(scope, "requested_procedure_id") or "",
-        study_instance_uid=reading.find(scope, "study_instance_uid") or _study_uid_observed(scope, reading),
+        study_instance_uid=_study_instance_uid(scope, reading),
         code=code,
         description=reading.text(scope, "procedure_description", 64, "OBR-4"),
         reason=reading.text(scope, "reason", 250, "OBR-31"),
-        comments=_comments(scope, reading),
+        comments=reading.joined(scope, "comments", "\n"),
         steps=step_requests,
         provenance=reading.provenance(),
     )
-
-
-def _comments(scope: Scope, reading: Reading) -> str | None:
-    text = comments(scope.all("NTE"))
-    if text:
-        reading.note("comments", "NTE-3", scope, text)
-    return text
 
 
 def _step(scope: Scope, reading: Reading) -> StepRequest:
@@ -228,10 +204,11 @@ def _station_ae_titles(scope: Scope, reading: Reading) -> tuple[str, ...] | None
     titles = tuple(dict.fromkeys(text for text in texts if _is_ae_title(text)))
     if len([text for text in texts if _is_ae_title(text)]) < len(texts):
         reading.warn(f"{reading.place('station_ae_titles')} names an AE title of more than 16 characters: not used")
-    return titles or _stations_by_rule(scope, reading) or (() if said == "" else None)
+    return titles or stations_by_rule(scope, reading) or (() if said == "" else None)
 
 
-def _stations_by_rule(scope: Scope, reading: Reading) -> tuple[str, ...]:
+def stations_by_rule(scope: Scope, reading: Reading) -> tuple[str, ...]:
+    """The stations of the first rule of the feed that fits; none if none does."""
     for rule in reading.rules.stations:
         text = reading.find(scope, rule.subject) if rule.subject in NAMES else scope.value(rule.subject)
         if rule.fits(text):
@@ -249,50 +226,20 @@ def _is_ae_title(text: str) -> bool:
     return True
 
 
-def _study_uid_observed(scope: Scope, reading: Reading) -> str:
-    """The Study Instance UID in an OBX of 113014^DICOM Study^DCM."""
-    for obx in scope.all("OBX"):
-        if obx.value(3, 1, 1) == _STUDY_INSTANCE_UID and (text := obx.value(5, 1, 1)):
-            try:
-                return datatypes.uid(text)
-            except ValueError as error:
-                raise FieldRefused("102", f"OBX^{obx.ordinal}^5", f"OBX-5 {error}") from error
-    if any("ZDS" + segment.separators.field in segment.text for segment in scope.all("OBR")):
+def _study_instance_uid(scope: Scope, reading: Reading) -> str:
+    uid = reading.find(scope, "study_instance_uid")
+    if not uid and any("ZDS" + segment.separators.field in segment.text for segment in scope.all("OBR")):
         reading.warn("ZDS does not begin a segment: its Study Instance UID is not used")
-    return ""
+    return uid or ""
 
 
 def _allergies(scope: Scope, reading: Reading) -> str | None:
     """Of every AL1 segment."""
-    each = (reading.find(Scope([segment]), "allergies") for segment in scope.all("AL1"))
-    return reading.cut(", ".join(text for text in each if text), 64, "AL1-3") or None
+    found = reading.each(scope, "allergies")
+    return reading.cut(", ".join(found), 64, _path(reading, "allergies")) if found else None
 
 
-def _measured(
-    group: OrderGroup, names: frozenset[str], convert: Callable[[Decimal, str], Decimal | None], reading: Reading
-) -> Decimal | Literal[""] | None:
-    """Weight in kg or height in m from the order's OBX segments."""
-    for obx in (obx for scope in group.procedures for obx in scope.all("OBX")):
-        words = {(obx.value(3, 1, number) or "").upper() for number in (1, 2)}
-        if not words & names:
-            continue
-        if obx.value(5) == "":
-            return ""
-        number = datatypes.decimal(obx.value(5, 1, 1) or "")
-        measured = convert(number, (obx.value(6, 1, 1) or "").upper()) if number is not None else None
-        if measured is not None:
-            return measured
-        reading.warn(f"OBX^{obx.ordinal} is not a weight or height that can be used")
-    return None
-
-
-def _kilograms(number: Decimal, unit: str) -> Decimal | None:
-    factor = _KILOGRAMS.get(unit)
-    kilograms = round(number * factor, 2) if factor else Decimal(0)
-    return kilograms if 0 < kilograms < 1000 else None
-
-
-def _metres(number: Decimal, unit: str) -> Decimal | None:
-    factor = _METRES.get(unit or ("M" if number < 3 else "CM"))
-    metres = round(number * factor, 2) if factor else Decimal(0)
-    return metres if 0 < metres < 3 else None
+def _measured(group: OrderGroup, attribute: str, reading: Reading) -> Decimal | Literal[""] | None:
+    """Weight in kg or height in m, of the first of the order's procedures that says it."""
+    found = (reading.find(procedure, attribute) for procedure in group.procedures)
+    return next((value for value in found if value is not None), None)

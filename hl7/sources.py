@@ -7,7 +7,8 @@ and the conditions ask about that part:
     if uid                            a DICOM UID
     if time                           a time stamp with hours and minutes
     if at most 16 characters
-    if OBR-24 = RAD|IOP*              another field has one of these values
+    if OBR-24 = RAD|IOP*              another field has one of these values; where that is a field of the same segment,
+                                      as in OBX-5 if OBX-3.1 = 113014, the first such segment that fits is meant
     if type MR|PI                     an identifier of this type (CX.5)
     if authority HOSP|1.2.3           an identifier of this authority
     if own authority                  an identifier of the feed's own authority
@@ -19,6 +20,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Protocol
 
 from hl7 import datatypes
@@ -62,6 +64,8 @@ class Condition:
         """Whether it holds for a text; those of identifiers are asked by ``fits``."""
         if self.kind == "field":
             return any_fits(scope.value(self.path), self.words)
+        if not text:  # the explicit null has no kind
+            return True
         if self.kind == "length":
             return len(text) <= int(self.words[0])
         return _QUESTIONS[self.kind](text, modalities) if self.kind in _QUESTIONS else True
@@ -92,6 +96,15 @@ class Source:
     refuse: bool = False
     regex: re.Pattern[str] | None = None
 
+    @property
+    def segment(self) -> str:
+        return self.path[:3]
+
+    @cached_property
+    def is_sought(self) -> bool:
+        """Whether it is looked for in every segment of its name, for its conditions ask about that very segment."""
+        return any(condition.path[:3] == self.segment for condition in self.conditions)
+
     def taken(self, scope: Scope, modalities: Table, *, whole: bool = False) -> str | None:
         """The text there: None if nothing is said or the conditions do not hold, "" for the explicit null.
 
@@ -101,7 +114,7 @@ class Source:
         if text and self.regex:
             found = self.regex.search(text[:TEXT_LENGTH])
             text = (found.group(1 if self.regex.groups else 0) or None) if found else None
-        if text and not all(condition.holds(text, scope, modalities) for condition in self.conditions):
+        if text is None or not all(condition.holds(text, scope, modalities) for condition in self.conditions):
             return None
         return text
 

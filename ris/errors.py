@@ -14,6 +14,10 @@ class UnknownOrder(Refusal):
     """No order has these numbers."""
 
 
+class NotOfTheOrder(UnknownOrder):
+    """The order is here, but has no such procedure."""
+
+
 class UnknownPerformedStep(Refusal):
     """No performed procedure step (MPPS) has this SOP Instance UID."""
 

@@ -164,7 +164,8 @@ class AppointmentNotice:
 
     ``orders`` are the numbers that may name its order, best first, at least one; ``placer_id`` and ``filler_id`` are
     the appointment's own. ``start`` said to be empty takes the booking away. ``resources`` are names of rooms or AE
-    titles.
+    titles. ``services`` are the procedures of the whole appointment, of which this notice is of number ``position``
+    (from 0).
     """
 
     orders: tuple[OrderKey, ...]
@@ -174,6 +175,10 @@ class AppointmentNotice:
     start: datetime | Literal[""] | None = None
     duration_minutes: int | None = None
     resources: tuple[str, ...] = ()
+    performing_physician: str | None = None
+    services: tuple[Code, ...] = ()
+    position: int = 0
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 from ris.models.change import ALIASES, MARK, StepChange
 from ris.models.event import EventIsAppendOnly, WorkflowEvent
-from ris.models.order import Order, RequestedProcedure, Tombstone
+from ris.models.order import CanceledAppointment, Order, RequestedProcedure, Tombstone
 from ris.models.patient import Patient, PatientIdentifier, Visit, name_key
 from ris.models.process import Heartbeat
 from ris.models.station import AE_TITLE, Department, ProcedureType, Room, Station, StationAlias
@@ -10,6 +10,7 @@ from ris.models.study import Instance, Series, Study
 __all__ = [
     "AE_TITLE",
     "ALIASES",
+    "CanceledAppointment",
     "Department",
     "EventIsAppendOnly",
     "ExpectedInstance",

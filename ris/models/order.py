@@ -81,6 +81,19 @@ class Tombstone(models.Model):
         return f"Cancellation {self.pk} of an order not here"
 
 
+class CanceledAppointment(models.Model):
+    """A cancellation of an appointment that is not here: when that comes nothing is booked. IDs as steps keep them."""
+
+    placer_appointment_id = models.CharField(max_length=200, blank=True, db_index=True)
+    filler_appointment_id = models.CharField(max_length=200, blank=True, db_index=True)
+    canceled_at = models.DateTimeField()
+    source_message = models.CharField(max_length=250, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"Cancellation {self.pk} of an appointment not here"
+
+
 class RequestedProcedure(models.Model):
     """One exam. ``status`` is computed from steps, images and report and kept for the indexes (services.events)."""
 

@@ -6,10 +6,10 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from ris.errors import UnknownOrder
+from ris.errors import NotOfTheOrder, UnknownOrder
 from ris.inputs import Actor, AppointmentNotice, Code, Identifier, OrderKey
-from ris.models import Order, PatientIdentifier, ProcedureType, ScheduledProcedureStep, Station
-from ris.services import order_numbers, planning, precedence, scheduling
+from ris.models import CanceledAppointment, Order, PatientIdentifier, ProcedureType, ScheduledProcedureStep, Station
+from ris.services import order_numbers, planning, precedence, provenance, scheduling
 from ris.states import OVER, StepStatus
 
 
@@ -17,16 +17,33 @@ from ris.states import OVER, StepStatus
 def keep(notice: AppointmentNotice, actor: Actor) -> Order:
     """Book, move or (start said to be empty) take away the booking of the order's steps that the appointment is of.
 
-    The order stays: without a booking it is to be scheduled. A repeat changes nothing. UnknownOrder;
-    OrderOfOtherPatient; TransitionNotAllowed once started.
+    The order stays: without a booking it is to be scheduled. A repeat changes nothing, nor does what was canceled
+    later. UnknownOrder; NotOfTheOrder; OrderOfOtherPatient; TransitionNotAllowed once started.
     """
+    _hold(notice)
     order, steps = _lock(notice)
+    said = precedence.spoken(ScheduledProcedureStep, _said(notice))
+    canceled = _canceled(notice)
     for step in steps:
         before = planning.Wish.of(step)
-        said = precedence.spoken(ScheduledProcedureStep, _said(notice))
         precedence.take(step, said, precedence.stamp(actor))
+        provenance.note(step, {name: notice.provenance[name] for name in said if name in notice.provenance}, actor)
+        if canceled:
+            gone = Actor(kind="HL7", name=actor.name, said_at=canceled.canceled_at)
+            precedence.take(step, {"requested_start": None}, precedence.stamp(gone))
         planning.schedule(step, before, actor)
     return order
+
+
+@transaction.atomic
+def cancel_ahead(notice: AppointmentNotice, actor: Actor) -> None:
+    """Keep the cancellation of an appointment that is not here: when it comes it is not booked. A repeat changes
+    nothing."""
+    _hold(notice)
+    ids, said_at = _appointment_ids(notice), precedence.said_at(actor)
+    row = CanceledAppointment.objects.filter(**ids).first() or CanceledAppointment(**ids, canceled_at=said_at)
+    row.canceled_at, row.source_message = max(row.canceled_at, said_at), actor.source_message[:250]
+    row.save()
 
 
 @transaction.atomic
@@ -41,6 +58,16 @@ def no_show(notice: AppointmentNotice, actor: Actor) -> Order:
 def is_imaging(code: Code) -> bool:
     """Whether the catalogue has the procedure."""
     return bool(code.value) and ProcedureType.objects.filter(code_value=code.value).exists()
+
+
+def _hold(notice: AppointmentNotice) -> None:
+    """Let nobody else keep or cancel this appointment until the transaction ends."""
+    order_numbers.hold_numbers(f"{name}\x1f{value}" for name, value in _appointment_ids(notice).items())
+
+
+def _canceled(notice: AppointmentNotice) -> CanceledAppointment | None:
+    """The cancellation that came before the appointment, if it did."""
+    return CanceledAppointment.objects.filter(_any_id(notice)).order_by("canceled_at").last()
 
 
 def _lock(notice: AppointmentNotice) -> tuple[Order, list[ScheduledProcedureStep]]:
@@ -83,10 +110,14 @@ def _exactly(order: Order, key: OrderKey) -> OrderKey:
 
 def _bound(notice: AppointmentNotice) -> QuerySet[ScheduledProcedureStep]:
     """The steps that this appointment booked before."""
-    ids, any_id = _appointment_ids(notice), Q(pk=None)
-    for name, value in ids.items():
+    return ScheduledProcedureStep.objects.filter(_any_id(notice))
+
+
+def _any_id(notice: AppointmentNotice) -> Q:
+    any_id = Q(pk=None)
+    for name, value in _appointment_ids(notice).items():
         any_id |= Q(**{name: value})
-    return ScheduledProcedureStep.objects.filter(any_id)
+    return any_id
 
 
 def _appointment_ids(notice: AppointmentNotice) -> dict[str, str]:
@@ -97,13 +128,23 @@ def _appointment_ids(notice: AppointmentNotice) -> dict[str, str]:
 
 
 def _meant(steps: Iterable[ScheduledProcedureStep], notice: AppointmentNotice) -> list[ScheduledProcedureStep]:
-    """The steps that the appointment is of: those of its procedure, else those that it booked, else all that wait."""
-    steps, ids = list(steps), _appointment_ids(notice)
+    """The steps that the appointment is of: those of its procedure, else those that it booked, else all that wait.
+
+    NotOfTheOrder for one of several services that the order did not order, while another one is.
+    """
+    steps, ids, code = list(steps), _appointment_ids(notice), notice.procedure.value
     booked = [step for step in steps if any(getattr(step, name) == value for name, value in ids.items())]
-    code = notice.procedure.value
     named = [step for step in steps if code and step.requested_procedure.code_value == code]
     waiting = [step for step in steps if step.status not in OVER - {StepStatus.NO_SHOW}]
+    if not named and _is_of_another_service(steps, notice):
+        raise NotOfTheOrder(f"The order has no procedure {code or '(none named)'}: nothing was done for that service")
     return [step for step in named if step in booked] or named or booked or waiting or steps
+
+
+def _is_of_another_service(steps: list[ScheduledProcedureStep], notice: AppointmentNotice) -> bool:
+    """Whether the order is meant by another service of the same appointment, by its code or because it came first."""
+    codes = {code.value for code in notice.services if code.value}
+    return notice.position > 0 or any(step.requested_procedure.code_value in codes for step in steps)
 
 
 def _said(notice: AppointmentNotice) -> dict[str, Any]:
@@ -112,6 +153,7 @@ def _said(notice: AppointmentNotice) -> dict[str, Any]:
         "requested_start": notice.start,
         "duration_minutes": notice.duration_minutes,
         "requested_stations": _stations(notice.resources) or None,
+        "performing_physician": notice.performing_physician,
     }
 
 

@@ -290,6 +290,9 @@ def test_an_order_without_obr_is_refused():
         ("OBX|1|ST|^Body Height||heavy|m", None, None),
         ("OBX|1|ST|^Body Weight||65|parsec", None, None),
         ("OBX|1|NM|SODIUM||145|mmol/L", None, None),
+        ("OBX|1|NM|SODIUM||145|mmol/L\rOBX|2|NM|W||86|KG", Decimal("86"), None),
+        ('OBX|1|NM|SODIUM||""', None, None),
+        ('OBX|1|NM|W||""', "", None),
     ],
 )
 def test_weight_and_height(obx, weight, size):
@@ -433,7 +436,8 @@ def test_control_characters_do_not_get_through():
 
 def test_every_attribute_of_the_preset_is_looked_up():
     """The presets hold every attribute, and none that nothing reads."""
-    source = "".join(Path("hl7", f"{name}.py").read_text() for name in ("request", "orders", "mapping", "identity"))
+    readers = ("request", "orders", "mapping", "identity", "siu", "oru", "attributes")
+    source = "".join(Path("hl7", f"{name}.py").read_text().split("NAMES = ")[-1] for name in readers)
     for name in Feed.Preset.values:
         assert set(preset(name)["attributes"]) == NAMES
     assert all(f'"{attribute}"' in source for attribute in NAMES)

@@ -159,6 +159,27 @@ def test_the_location_names_the_station(mapped):
 
 
 @pytest.mark.django_db
+def test_notes_and_observations_are_places_too(mapped):
+    """Comments only of one kind of NTE and of an OBX; weight from a Z segment; the Study UID in an OBX of the site."""
+    mapped(
+        attributes={
+            "comments": "NTE-3 if NTE-2 = L, OBX-5 if OBX-3.1 = REMARK",
+            "patient_weight": "ZKG-2, OBX-5 if OBX-3.1 = KILOS",
+            "study_instance_uid": "OBX-5.1 if OBX-3.1 = STUDY if uid",
+        }
+    )
+    observed = ["OBX|1|ST|STUDY||1.2.3.4.5.6", "OBX|2|ST|REMARK||claustrophobic", "OBX|3|NM|KILOS||154.3|lb"]
+    order_, exam, _step = taken(PID, "ORC|NW|P1", obr(f4="X"), "NTE|1|P|not this", "NTE|2|L|this~and this", *observed)
+    assert exam.comments == "this\nand this\nclaustrophobic" and exam.provenance["comments"][0] == "OBX-5"
+    assert exam.study_instance_uid == "1.2.3.4.5.6" and exam.provenance["study_instance_uid"][0] == "OBX-5.1"
+    assert str(order_.patient_weight) == "69.99" and order_.provenance["patient_weight"][0] == "OBX-5"
+    assert answer_to(message(PID, "ORC|XO|P1", obr(f4="X"), "ZKG||71", 'NTE|1|L|""')).value("MSA-1") == "AA"
+    order_.refresh_from_db()
+    exam.refresh_from_db()
+    assert (str(order_.patient_weight), exam.comments) == ("71.00", "")
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("rule", "number"),
     [("PID-3 if type NH", "2"), ("PID-3 if authority B", "2"), ("PID-3", "1"), ("PID-3(2)", "2"), ("PID-18", "18")],
