@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 
-from hl7 import ack, adt, envelope, mentions, orders, oru, siu, spoken
+from hl7 import ack, adt, demands, envelope, mentions, orders, oru, siu, spoken
 from hl7.ack import FieldRefused, MessageRejected, Verdict
 from hl7.arrival import Arrival, feed_of
 from hl7.er7 import Message
@@ -214,6 +214,7 @@ def _dispatch(arrival: Arrival, reading: Reading) -> Effect:
             reading.warn(f"MSH-9: {what[:60]} is not taken: it changes nothing")
             return Effect()
         raise MessageRejected("201" if known else "200", "MSH^1^9", f"MSH-9: {what[:60]} is not taken")
+    demands.check_message(arrival.message, reading)
     return handler(arrival.message, reading, _actor(arrival))
 
 

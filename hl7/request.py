@@ -8,9 +8,9 @@ from typing import Literal
 
 from django.core.exceptions import ValidationError
 
-from hl7 import datatypes
+from hl7 import datatypes, demands
 from hl7.ack import FieldRefused
-from hl7.attributes import IDENTITY, NAMES
+from hl7.attributes import NAMES
 from hl7.er7 import Segment
 from hl7.groups import OrderGroup, Scope, step_scopes
 from hl7.mapping import Reading
@@ -33,7 +33,7 @@ _NO_NUMBER = "ORC-2 (placer order number) and ORC-3 (filler order number) are em
 def order_request(group: OrderGroup, patient: PatientIdentity, visit: VisitInfo, reading: Reading) -> OrderRequest:
     """All that an order group says. FieldRefused for what is missing or is not what it must be."""
     scope = group.scope
-    _check_required(group, reading)
+    demands.check_order(group, reading)
     placer, filler = order_numbers(scope, reading)
     if not (placer or filler):
         raise FieldRefused("101", scope.location("ORC-2"), _NO_NUMBER)
@@ -106,25 +106,6 @@ def _joined(texts: tuple[str, ...] | Literal[""] | None, sign: str) -> str | Non
 
 def _path(reading: Reading, attribute: str) -> str:
     return next((source.path for source in reading.rules.attributes[attribute]), attribute)
-
-
-def _check_required(group: OrderGroup, reading: Reading) -> None:
-    """Refuse an order that lacks what the feed's rules call for."""
-    for scope in (step for procedure in group.procedures for step in step_scopes(procedure)):
-        for name in reading.rules.required:
-            if not _is_said(scope, name, reading):
-                path = name if name not in NAMES else _path(reading, name)
-                what = path if name == path else f"{path} ({name.replace('_', ' ')})"
-                raise FieldRefused("101", scope.location(path) if path not in NAMES else "", f"{what} is missing")
-    reading.provenance()  # what was looked up here is looked up again where it belongs
-
-
-def _is_said(scope: Scope, name: str, reading: Reading) -> bool:
-    if name not in NAMES:
-        return bool(scope.value(name))
-    if name in IDENTITY:
-        return any(scope.value(source.path) for source in reading.rules.attributes[name])
-    return bool(reading.find(scope, name))
 
 
 def _procedures(scope: Scope, reading: Reading) -> list[ProcedureRequest]:

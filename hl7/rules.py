@@ -1,7 +1,7 @@
 """A feed's mapping as data: the document, its check, and the rules that it compiles to. Nothing in it is carried out.
 
 A document is the whole mapping, or what a site does otherwise than its preset (``hl7/presets``): attributes, table
-entries and policies stand for themselves, ``stations`` and ``required`` replace the preset's.
+entries and policies stand for themselves, ``stations``, ``required`` and ``forbidden`` replace the preset's.
 """
 
 import json
@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 
 from hl7 import attributes
 from hl7.models import Feed
-from hl7.sources import Source, any_fits, sources, words
+from hl7.sources import Condition, Scope, Source, any_fits, condition, sources, words
 from ris.models import AE_TITLE
 
 Document = dict[str, Any]
@@ -40,6 +40,7 @@ _TABLED = frozenset(attributes.TEXTS) | _OTHER_TABLES
 _LONGEST = 1000
 _PATH = re.compile(r"[A-Z][A-Z0-9]{2}-\d{1,3}(?:\.\d{1,2}){0,2}\Z")
 _STATION_RULE = re.compile(r"(\S+) = (\S.*?) -> (\S.*)\Z")
+_LISTS = ("stations", "required", "forbidden")
 _IDENTIFIERS = frozenset({"patient_identifier", "retired_identifier", "admission_id"})
 
 
@@ -56,13 +57,30 @@ class StationRule:
 
 
 @dataclass(frozen=True)
+class Demand:
+    """``PV1-3.1 if MSH-9.2 = A01``: ``name`` is a path or an attribute."""
+
+    name: str
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def is_of_messages(self) -> bool:
+        """Whether it says itself of which messages it is; else it is of what is ordered."""
+        return any(condition.path.startswith("MSH-9") for condition in self.conditions)
+
+    def holds(self, scope: Scope) -> bool:
+        return all(condition.holds("", scope, {}) for condition in self.conditions)
+
+
+@dataclass(frozen=True)
 class Rules:
     """A mapping, compiled. Shared between threads and never changed."""
 
     attributes: dict[str, tuple[Source, ...]]
     tables: dict[str, dict[str, str]]
     stations: tuple[StationRule, ...]
-    required: tuple[str, ...]
+    required: tuple[Demand, ...]
+    forbidden: tuple[Demand, ...]
     policies: dict[str, str]
     acknowledgment: dict[str, str]
 
@@ -98,7 +116,8 @@ def _compiled(preset_name: str, text: str) -> Rules:
         attributes={name: _sources(value) for name, value in document["attributes"].items()},
         tables={name: _table(table) for name, table in document["tables"].items()},
         stations=tuple(_station_rule(line) for line in document["stations"]),
-        required=tuple(document["required"]),
+        required=tuple(_demand(line) for line in document["required"]),
+        forbidden=tuple(_demand(line) for line in document["forbidden"]),
         policies=document["policies"],
         acknowledgment=document["acknowledgment"],
     )
@@ -111,7 +130,7 @@ def over(base: Document, changes: Document) -> Document:
     merged["tables"] = {
         name: base["tables"].get(name, {}) | tables.get(name, {}) for name in {**base["tables"], **tables}
     }
-    return merged | {name: changes.get(name, base[name]) for name in ("stations", "required")}
+    return merged | {name: changes.get(name, base[name]) for name in _LISTS}
 
 
 def _faults(document: Any) -> Iterator[str]:
@@ -123,8 +142,8 @@ def _faults(document: Any) -> Iterator[str]:
             continue
         if name not in _SECTIONS:
             yield f"{name}: there is no such section; known are {', '.join(_SECTIONS)}"
-        elif not isinstance(section, list if name in ("stations", "required") else dict):
-            yield f"{name} is not {'a list' if name in ('stations', 'required') else 'an object'}"
+        elif not isinstance(section, list if name in _LISTS else dict):
+            yield f"{name} is not {'a list' if name in _LISTS else 'an object'}"
         else:
             yield from _SECTIONS[name](section)
 
@@ -168,10 +187,18 @@ def _station_faults(section: list[Any]) -> Iterator[str]:
             yield f"stations, line {number}: {sentence}"
 
 
-def _required_faults(section: list[Any]) -> Iterator[str]:
-    for number, name in enumerate(section, 1):
-        if not _is_text(name) or (name not in attributes.NAMES and not _PATH.match(name)):
-            yield f"required, line {number}: {name!r} is neither a field such as PV1-3.1 nor an attribute"
+def _demand_faults(where: str) -> Callable[[list[Any]], Iterator[str]]:
+    def faults(section: list[Any]) -> Iterator[str]:
+        for number, line in enumerate(section, 1):
+            try:
+                name = _demand(line).name
+            except ValueError as error:
+                yield f"{where}, line {number}: {error}"
+                continue
+            if not _PATH.match(name) and (where == "forbidden" or name not in attributes.NAMES):
+                yield f"{where}, line {number}: {name!r} is neither a field such as PV1-3.1 nor an attribute"
+
+    return faults
 
 
 def _choice_faults(where: str, choices: Mapping[str, tuple[str, ...]]) -> Callable[[dict[str, Any]], Iterator[str]]:
@@ -189,7 +216,8 @@ _SECTIONS: dict[str, Callable[[Any], Iterator[str]]] = {
     "attributes": _attribute_faults,
     "tables": _table_faults,
     "stations": _station_faults,
-    "required": _required_faults,
+    "required": _demand_faults("required"),
+    "forbidden": _demand_faults("forbidden"),
     "policies": _choice_faults("policies", POLICIES),
     "acknowledgment": _choice_faults("acknowledgment", ACKNOWLEDGMENT),
 }
@@ -209,6 +237,16 @@ def _sources(value: Any) -> tuple[Source, ...]:
 
 def _table(table: dict[str, str]) -> dict[str, str]:
     return {word.strip().upper(): value for word, value in table.items()}
+
+
+def _demand(line: Any) -> Demand:
+    if not _is_text(line):
+        raise ValueError(f"{line!r} is not a line such as PV1-3.1 if MSH-9.2 = A01")
+    name, *asked = (word.strip() for word in line.split(" if "))
+    conditions = tuple(condition(word) for word in asked)
+    if any(not found.path for found in conditions):
+        raise ValueError(f"{line!r}: only another field can be asked for, as in if MSH-9.2 = A01")
+    return Demand(name, conditions)
 
 
 def _station_rule(line: Any) -> StationRule:

@@ -135,10 +135,11 @@ def _source(text: str) -> Source:
         raise ValueError(f"{text!r} is not a place such as OBR-24.1 if modality or refuse ~ REGEX")
     path, conditions, refuse, regex = found.groups()
     words = [word.strip() for word in conditions.split(" if ") if word.strip()]
-    return Source(path, tuple(_condition(word) for word in words), bool(refuse), _regex(regex) if regex else None)
+    return Source(path, tuple(condition(word) for word in words), bool(refuse), _regex(regex) if regex else None)
 
 
-def _condition(text: str) -> Condition:
+def condition(text: str) -> Condition:
+    """What stands behind ``if``; ValueError with a sentence if it is none."""
     if text in _QUESTIONS:
         return Condition(text)
     if text == "own authority":

@@ -222,18 +222,122 @@ def test_an_unknown_event_may_be_passed_over(mapped):
     assert found.value("MSA-1") == "AA" and "changes nothing" in InboundMessage.objects.first().reason
 
 
+#: Field -> text of a full message of each IHE transaction.
+_PATIENT = {"PID-3": "GRACE1^^^ADT^MR", "PID-5": "Sample^Grace", "PID-7": "19800229", "PID-8": "F", "PV1-2": "O"}
+_ORDER = {**_PATIENT, "ORC-1": "NW", "OBR-1": "1", "OBR-4": "X^Y^L"}
+RAD_1 = {**_PATIENT, "EVN-2": "20261122", "PV1-3": "W1", "PV1-7": "7^Att", "PV1-10": "MED", "PV1-17": "8^Adm"}
+RAD_2 = {**_ORDER, "ORC-2": "P1", "OBR-16": "9^Order^Olaf"}
+RAD_4_2_3_1 = {
+    **RAD_2,
+    "ORC-3": "F1",
+    "ORC-5": "SC",
+    "OBR-18": "A1",
+    "OBR-19": "RP1",
+    "OBR-20": "S1",
+    "OBR-24": "DX",
+    "OBR-27": "^^^202611220930",
+    "ZDS-1": "1.2.3.4.5^^Application^DICOM",
+}
+RAD_4_2_5_1 = {
+    **_ORDER,
+    "ORC-3": "F1",
+    "ORC-5": "SC",
+    "TQ1-7": "202611220930",
+    "IPC-1": "A1",
+    "IPC-2": "RP1",
+    "IPC-3": "1.2.3.4.5",
+    "IPC-4": "S1",
+    "IPC-5": "DX",
+}
+#: Preset, version, MSH-9, the full message, and those of its fields that need not be there.
+TRANSACTIONS = {
+    "RAD-1 2.3.1": ("ihe_2_3_1", "2.3.1", "ADT^A01", RAD_1, ("PID-7",)),
+    "RAD-1 2.5.1": ("ihe_2_5_1", "2.5.1", "ADT^A01", RAD_1, ("PID-7",)),
+    "RAD-1 A04": ("ihe_2_3_1", "2.3.1", "ADT^A04", RAD_1, ("PID-7", "PV1-3", "PV1-7", "PV1-10", "PV1-17")),
+    "RAD-2 2.3.1": ("ihe_2_3_1", "2.3.1", "ORM^O01", RAD_2, ("PID-7", "OBR-1")),
+    "RAD-2 2.5.1": ("ihe_2_5_1", "2.5.1", "OMG^O19", RAD_2, ("PID-7", "OBR-1")),
+    "RAD-4 2.3.1": ("ihe_2_3_1", "2.3.1", "ORM^O01", RAD_4_2_3_1, ("PID-7", "OBR-1")),
+    "RAD-4 2.5.1": ("ihe_2_5_1", "2.5.1", "OMI^O23", RAD_4_2_5_1, ("PID-7",)),
+}
+
+
+def built(fields: dict[str, str], kind: str, version: str) -> bytes:
+    """A message of these fields, its segments in their order."""
+    segments: dict[str, dict[int, str]] = {}
+    for path, text in sorted(fields.items(), key=lambda item: _PLACE.index(item[0][:3])):
+        segments.setdefault(path[:3], {})[int(path[4:])] = text
+    lines = (
+        "|".join([name, *(values.get(number, "") for number in range(1, max(values) + 1))])
+        for name, values in segments.items()
+    )
+    return message(*lines, kind=kind, version=version)
+
+
+_PLACE = ("EVN", "PID", "PV1", "ORC", "TQ1", "OBR", "IPC", "ZDS")
+
+
 @pytest.mark.django_db
-@pytest.mark.parametrize("preset", Feed.Preset.values)
-def test_each_preset_takes_an_order_of_its_kind(mapped, preset):
-    """An ORM with ZDS, an OMI with IPC."""
+@pytest.mark.parametrize("name", TRANSACTIONS)
+def test_an_ihe_preset_asks_for_the_whole_set(mapped, name):
+    """The full message is taken; without any one required field it is AE 101 that names the field."""
+    preset, version, kind, full, optional = TRANSACTIONS[name]
     mapped(preset)
-    if preset == "ihe_2_5_1":
-        segments = ["TQ1|1||||||202611220930", obr(f4="X^Y^L"), "IPC|A1|RP1|1.2.3.4.5|S1|DX^^DCM|P^Q^L|||XRAY1"]
-    else:
-        segments = [obr(f4="X^Y^L", f18="A1", f19="RP1", f20="S1", f24="DX", f27="^^^202611220930"), "ZDS|1.2.3.4.5"]
-    order_, exam, step = taken(PID, "ORC|NW|P1", *segments)
-    assert (order_.accession_number, exam.requested_procedure_id, exam.study_instance_uid) == ("A1", "RP1", "1.2.3.4.5")
-    assert (step.scheduled_procedure_step_id, step.modality, step.status) == ("S1", "DX", "SCHEDULED")
+    assert answer_to(built(full, kind, version)).value("MSA-1") == "AA"
+    for path in full:
+        answer = answer_to(built({other: text for other, text in full.items() if other != path}, kind, version))
+        if path in optional:
+            assert answer.value("MSA-1") == "AA", path
+            continue
+        where = answer.value("ERR-2") or answer.value("ERR-1") or ""
+        assert answer.value("MSA-1") == "AE" and "101" in (answer.value("ERR-3.1") or where), path
+        segment, field = ("ORC", "7") if path == "OBR-27" else path.split("-")
+        assert where.startswith(f"{segment}^1^{field}"), path
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["ORC-7", "OBR-15", "OBR-27"])
+def test_rad_4_in_2_5_1_forbids_what_went_to_tq1(mapped, path):
+    """AE with the field; an OMG may have it."""
+    mapped("ihe_2_5_1")
+    assert verdict(answer_to(built({**RAD_4_2_5_1, path: "^^^202611220930"}, "OMI^O23", "2.5.1"))) == (
+        "AE",
+        "102",
+        f"{path[:3]}^1^{path[4:]}",
+    )
+    assert answer_to(built({**RAD_2, path: "^^^202611220930"}, "OMG^O19", "2.5.1")).value("MSA-1") == "AA"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("number", [3, 4, 5, 6, 11])
+def test_an_ihe_preset_asks_for_the_header(mapped, number):
+    """Whatever the message is, also a cancellation."""
+    mapped("ihe_2_3_1")
+    head, rest = message("ORC|CA|P1").split(b"\r", 1)
+    fields = head.split(b"|")
+    fields[number - 1] = b""
+    assert verdict(answer_to(b"|".join(fields) + b"\r" + rest)) == ("AE", "101", f"MSH^1^{number}")
+
+
+@pytest.mark.django_db
+def test_every_ipc_must_be_whole(mapped):
+    """The second of two lacks its modality."""
+    mapped("ihe_2_5_1")
+    raw = built(RAD_4_2_5_1, "OMI^O23", "2.5.1") + b"IPC|A1|RP1|1.2.3.4.5|S2\r"
+    assert verdict(answer_to(raw)) == ("AE", "101", "IPC^2^5")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["RAD-4 2.3.1", "RAD-4 2.5.1"])
+def test_an_ihe_preset_reads_an_order_of_its_kind(mapped, name):
+    """An ORM with ZDS, an OMI with IPC."""
+    preset, version, kind, full, _optional = TRANSACTIONS[name]
+    mapped(preset)
+    assert answer_to(built(full, kind, version)).value("MSA-1") == "AA"
+    step = ScheduledProcedureStep.objects.get()
+    exam = step.requested_procedure
+    assert (exam.order.accession_number, exam.requested_procedure_id) == ("A1", "RP1")
+    assert (exam.study_instance_uid, step.scheduled_procedure_step_id) == ("1.2.3.4.5", "S1")
+    assert (step.modality, step.status) == ("DX", "SCHEDULED")
 
 
 @pytest.mark.parametrize(
@@ -258,6 +362,10 @@ def test_each_preset_takes_an_order_of_its_kind(mapped, preset):
         ({"stations": ["OBR-24.1 = RAD -> CT1", "CT1"]}, "stations, line 2: 'CT1' is not a rule"),
         ({"stations": ["OBR-24.1 = RAD -> " + "A" * 17]}, "stations, line 1: An AE title"),
         ({"required": ["nothing"]}, "required, line 1: 'nothing' is neither"),
+        ({"required": ["PV1-3.1 if uid"]}, "required, line 1: 'PV1-3.1 if uid': only another field can be asked for"),
+        ({"required": ["PV1-3.1 if blue"]}, "required, line 1: 'blue' is not a condition"),
+        ({"required": [7]}, "required, line 1: 7 is not a line"),
+        ({"forbidden": ["modality"]}, "forbidden, line 1: 'modality' is neither"),
         ({"policies": {"unknown_event": "perhaps"}}, "policies.unknown_event: 'perhaps' is not one of refuse, ignore"),
         ({"acknowledgment": {"accept": "OK"}}, "acknowledgment.accept: 'OK' is not one of"),
     ],
