@@ -6,6 +6,7 @@ overtake each other is ``ris/services/precedence.py``.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from hl7 import spoken
 from hl7.ack import FieldRefused
@@ -15,10 +16,10 @@ from hl7.er7 import Message
 from hl7.groups import OrderGroup, Scope, order_groups, report_groups, service_scopes
 from hl7.identity import identifier_if_any, patient_identity, visit_info
 from hl7.mapping import Reading
-from hl7.request import order_key, order_numbers, order_request
+from hl7.request import order_key, order_numbers, order_request, parent_request
 from ris import selectors
 from ris.errors import CancelRefused, Refusal, UnknownOrder
-from ris.inputs import Actor, Identifier, OrderKey, OrderRequest
+from ris.inputs import Actor, Identifier, OrderKey, OrderRequest, PatientIdentity, VisitInfo
 from ris.models import Order, Patient
 from ris.services import order_numbers as numbers
 from ris.services import orders, precedence
@@ -115,25 +116,36 @@ def _release(request: _Request) -> Order | None:
 
 
 def _parent(request: _Request) -> Order | None:
-    """PA: it is on no worklist, so it is not kept; its children are orders of their own."""
+    """PA: kept without exams, so that it is on no worklist; its children are orders of their own."""
+    if request.message["PID"] is None:
+        request.warn("ORC-1 PA without PID: a parent order of nobody is not kept")
+        return None
     if not any(request.control_of(group) == "CH" for group in request.others):
         request.warn("ORC-1 PA without a CH: a parent order is on no worklist, its children are")
-    return None
+    patient, visit = _patient_and_visit(request)
+    return orders.place(parent_request(request.group, patient, visit, request.reading), request.actor)
 
 
 def _child(request: _Request) -> Order | None:
-    wanted = replace(_order_request(request), parent=_parent_key(request))
-    return _told(request, orders.place(wanted, request.actor))
+    """CH: the order, linked with its parent, which is awaited if it is not here yet."""
+    wanted = _order_request(request)
+    if parent := _parent_key(request):
+        orders.await_parent(parent, wanted.patient, request.actor)
+    return _told(request, orders.place(replace(wanted, parent=parent), request.actor))
 
 
 def _parent_key(request: _Request) -> OrderKey | None:
-    """ORC-8 (EIP: placer number, filler number, each of subcomponents)."""
+    """ORC-8 (EIP: placer number, filler number, each of subcomponents), else the PA before it in the message."""
     orc = request.scope.first("ORC")
     assert orc is not None
     parts = [[orc.value(8, 1, component, sub) or "" for sub in (1, 2)] for component in (1, 2)]
     placer, filler = (Identifier(*part) for part in parts)
     if not (placer or filler):
-        return None
+        before = takewhile(lambda group: group is not request.group, request.others)
+        parents = [group for group in before if request.control_of(group) == "PA"]
+        if not parents:
+            return None
+        placer, filler = order_numbers(parents[-1].scope, request.reading)
     return OrderKey(sender=request.reading.sender, placer_order_number=placer, filler_order_number=filler)
 
 
@@ -233,9 +245,13 @@ def _carry_out(request: _Request) -> Order | None:
 
 
 def _order_request(request: _Request) -> OrderRequest:
-    identity = patient_identity(request.message, request.reading)
-    visit = visit_info(request.message, request.reading)
-    return order_request(request.group, identity, visit, request.reading)
+    patient, visit = _patient_and_visit(request)
+    return order_request(request.group, patient, visit, request.reading)
+
+
+def _patient_and_visit(request: _Request) -> tuple[PatientIdentity, VisitInfo]:
+    patient = patient_identity(request.message, request.reading)
+    return patient, visit_info(request.message, request.reading)
 
 
 def _key(request: _Request) -> OrderKey:

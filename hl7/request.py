@@ -32,12 +32,19 @@ _NO_NUMBER = "ORC-2 (placer order number) and ORC-3 (filler order number) are em
 
 def order_request(group: OrderGroup, patient: PatientIdentity, visit: VisitInfo, reading: Reading) -> OrderRequest:
     """All that an order group says. FieldRefused for what is missing or is not what it must be."""
-    scope = group.scope
     demands.check_order(group, reading)
+    request = parent_request(group, patient, visit, reading)
+    procedures = (found for procedure in group.procedures for found in _procedures(procedure, reading))
+    return replace(request, procedures=tuple(procedures))
+
+
+def parent_request(group: OrderGroup, patient: PatientIdentity, visit: VisitInfo, reading: Reading) -> OrderRequest:
+    """What an order group says of the order itself, without its procedures: all there is of a parent (ORC-1 PA)."""
+    scope = group.scope
     placer, filler = order_numbers(scope, reading)
     if not (placer or filler):
         raise FieldRefused("101", scope.location("ORC-2"), _NO_NUMBER)
-    request = OrderRequest(
+    return OrderRequest(
         patient=patient,
         sender=reading.sender,
         placer_order_number=placer,
@@ -60,10 +67,9 @@ def order_request(group: OrderGroup, patient: PatientIdentity, visit: VisitInfo,
         patient_size=_measured(group, "patient_size", reading),
         transport_arrangements=reading.text(scope, "transport_arrangements", 64, "OBR-30"),
         confidentiality=reading.text(scope, "confidentiality", 64, "PV1-16"),
+        procedures=(),
         provenance={**visit.provenance, **reading.provenance()},
     )
-    procedures = (found for procedure in group.procedures for found in _procedures(procedure, reading))
-    return replace(request, procedures=tuple(procedures))
 
 
 def order_key(group: OrderGroup, patient: Identifier, reading: Reading) -> OrderKey:

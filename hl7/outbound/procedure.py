@@ -2,6 +2,7 @@
 ORC/OBR for each step, or OMI^O23 with one IPC for each step."""
 
 from django.conf import settings
+from django.db.models import Q
 
 from hl7.destinations import Structure, Subscription
 from hl7.outbound.segments import Body, Fields, MessageType, clinical, obr, orc, person, pid, pv1, timing, tq1, zds
@@ -21,22 +22,27 @@ def trigger(event: WorkflowEvent) -> str | None:
     if event.requested_procedure is None:
         return None
     new, old = event.exam_status, event.old_exam_status
-    if event.verb == Verb.SCHEDULE and old in _NOT_KNOWN:
-        return "NW"
-    if old in _NOT_KNOWN:
-        return None
+    if old in _NOT_KNOWN and not _was_told(event):
+        return "NW" if event.verb == Verb.SCHEDULE else None
     if new != old and new in (ExamStatus.CANCELED, ExamStatus.DISCONTINUED):
         return "CA" if new == ExamStatus.CANCELED else "DC"
     return "XO" if event.verb in _CHANGES and _live_steps(event.requested_procedure) else None
 
 
+def _was_told(event: WorkflowEvent) -> bool:
+    """Whether the exam, which is not scheduled now, was before, so that image managers still have it."""
+    earlier = WorkflowEvent.objects.filter(requested_procedure=event.requested_procedure, id__lt=event.pk)
+    last = earlier.filter(Q(verb=Verb.SCHEDULE) | Q(exam_status=ExamStatus.CANCELED)).order_by("-id").first()
+    return last is not None and last.exam_status != ExamStatus.CANCELED
+
+
 def body(event: WorkflowEvent, control: str, subscription: Subscription) -> tuple[MessageType, Body]:
-    """The steps that are planned; of an exam that is over, all that were."""
+    """The steps that are planned; of an exam that is over, all that were or should have been."""
     procedure = event.requested_procedure
     assert procedure is not None
     order = procedure.order
     patient: Body = [("PID", pid(order.patient)), ("PV1", pv1(order.visit, order.referring_physician))]
-    steps = _live_steps(procedure) or list(procedure.steps.exclude(start=None))
+    steps = _live_steps(procedure) or list(procedure.steps.exclude(start=None)) or list(procedure.steps.all())
     if subscription.structure == Structure.OMI:
         return ("OMI", "O23", "OMI_O23"), [*patient, *_imaging_order(event, procedure, steps, control)]
     groups = [segment for step in steps for segment in _order(event, procedure, step, control)]

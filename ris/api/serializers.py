@@ -28,6 +28,13 @@ class ImagesSerializer(serializers.Serializer):
     arrived = serializers.IntegerField(source="images_arrived")
 
 
+class ReportSerializer(serializers.Serializer):
+    """What the reporting system says of the report; ``status`` is empty without one, ``changed_at`` null."""
+
+    status = serializers.ChoiceField(RequestedProcedure.ReportStatus.values, source="report_status")
+    changed_at = serializers.DateTimeField(source="report_changed_at", allow_null=True)
+
+
 class ExamSerializer(serializers.ModelSerializer):
     accession_number = serializers.CharField(source="order.accession_number")
     placer_order_number = serializers.CharField(source="order.placer_order_number")
@@ -38,6 +45,7 @@ class ExamSerializer(serializers.ModelSerializer):
     patient = PatientSerializer(source="order.patient")
     steps = StepSerializer(many=True)
     images = ImagesSerializer(source="*")
+    report = ReportSerializer(source="*")
     url = serializers.HyperlinkedIdentityField("api-exam-detail")
 
     class Meta:
@@ -56,6 +64,7 @@ class ExamSerializer(serializers.ModelSerializer):
             "patient",
             "steps",
             "images",
+            "report",
         ]
         read_only_fields = fields
 

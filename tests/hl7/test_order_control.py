@@ -115,6 +115,42 @@ def test_children_are_orders_of_their_own(feed):
     assert child.parent == Order.objects.get(placer_order_number="PARENT")
 
 
+PARENT = "ORC|PA|PARENT"
+CHILDREN = ("ORC|CH|C1||||||PARENT", "OBR|1|C1||XWRIST", "ORC|CH|C2||||||PARENT", "OBR|1|C2||CTHEAD")
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        ((PARENT, *CHILDREN),),
+        ((PARENT,), CHILDREN),
+        (CHILDREN, (PARENT,)),
+        ((PARENT, *(segment.replace("||||||PARENT", "") for segment in CHILDREN)),),
+        ((*CHILDREN, PARENT),),
+        (CHILDREN[:2], (PARENT, *CHILDREN[2:])),
+    ],
+    ids=["together", "before", "after", "without ORC-8", "behind", "between"],
+)
+def test_a_parent_is_kept_for_its_children(feed, messages):
+    """Whenever PA comes and by ORC-8 or its place in the message: an order without exams, which both children know."""
+    for segments in messages:
+        accepted(message(PID, *segments))
+    parent = Order.objects.get(placer_order_number="PARENT")
+    assert {child.placer_order_number for child in parent.children.all()} == {"C1", "C2"}
+    assert not parent.procedures.exists() and not parent.is_provisional and parent.patient.patient_id == "GRACE1"
+    assert RequestedProcedure.objects.count() == 2
+
+
+def test_a_parent_that_never_came_is_awaited(feed):
+    """By the placer's number in ORC-8, or the filler's; no parent of another patient."""
+    accepted(message(PID, "ORC|CH|C1||||||P9&HIS^F9&RIS", "OBR|1|C1||XWRIST"))
+    parent = Order.objects.get(placer_order_number="C1").parent
+    assert parent and parent.is_provisional and (parent.placer_order_number, parent.filler_order_number) == ("P9", "F9")
+    accepted(message(PID.replace("GRACE1", "OTHER9"), "ORC|CH|C2||||||P9&HIS", "OBR|1|C2||XWRIST"))
+    assert Order.objects.get(placer_order_number="C2").parent is None
+    assert "not kept" in accepted(message("ORC|PA|P10"))
+
+
 def test_who_asks_for_a_number_is_told_it(feed):
     """SN: the order is placed and the AA names its filler order number."""
     assert "filler order number is A1" in accepted(order("SN", accession="A1"))

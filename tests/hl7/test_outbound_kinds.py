@@ -284,6 +284,25 @@ def test_an_exam_that_is_ordered_otherwise_is_a_change(site):
     assert messages[-1][1].value("OBR-31.2") == "fall" and messages[-1][1].value("TQ1-9") == "S"
 
 
+def test_an_exam_that_is_booked_again_is_no_new_one(site, desk):
+    """Booked, taken back, booked again: NW, then XO; and CA also while it waits to be booked."""
+    step = making.only_step(making.placed())
+    room = Room.objects.get(stations__ae_title="CT1").pk
+    step.start = None
+    events.move(step, Verb.UNSCHEDULE, making.HIS)
+    scheduling.book(step.pk, room_pk=room, start=NINE, actor=desk)
+    said = [how for how, _message in told(Kind.PROCEDURE, Structure.OMI, "2.5.1")]
+    assert said == ["NW", "XO", "XO"], "one for what was taken back, which is booked again when it is told"
+    step.refresh_from_db()
+    step.start = None
+    events.move(step, Verb.UNSCHEDULE, making.HIS)
+    orders.cancel_exam(step.requested_procedure_id, desk, "no contrast")
+    for structure in (Structure.OMI, Structure.ORM):
+        messages = told(Kind.PROCEDURE, structure, "2.5.1")
+        assert [said for said, _message in messages] == ["NW", "CA"], "what was moved and is gone needs no word"
+        assert messages[-1][1].value("ORC-1") == "CA"
+
+
 def test_an_appointment_that_is_taken_back_is_canceled(site):
     """S15, although the exam only waits to be booked again."""
     step = making.only_step(making.placed())

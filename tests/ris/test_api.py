@@ -1,12 +1,14 @@
 """The read API. Covered: fields, each filter, paging, what is refused and how, tokens, query count, the schema."""
 
 import io
+from datetime import UTC, datetime
 
 import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from ris.services import images, orders, performing, scheduling
+from ris.inputs import OrderKey, ReportNotice
+from ris.services import images, orders, performing, reports, scheduling
 from tests import making
 
 LIST = "/api/v1/exams/"
@@ -64,8 +66,19 @@ def test_fields(api, step):
             }
         ],
         "images": {"expected": 0, "arrived": 0},
+        "report": {"status": "", "changed_at": None},
     }
     assert api.get(exam["url"]).json() == exam
+
+
+def test_report(api, step):
+    """Status and time of the report, also of one that does not make the exam REPORTED."""
+    at = datetime(2026, 11, 24, 10, 15, tzinfo=UTC)
+    key = OrderKey(sender="HIS|SUNVIEW", accession_number=step.requested_procedure.order.accession_number)
+    reports.file(ReportNotice(order=key, status="PRELIMINARY", at=at), making.HIS)
+    exam = api.get("/api/v1/exams/").json()["results"][0]
+    assert (exam["status"], exam["report"]["status"]) == ("SCHEDULED", "PRELIMINARY")
+    assert datetime.fromisoformat(exam["report"]["changed_at"]) == at
 
 
 def test_images(api, step):

@@ -198,6 +198,18 @@ def test_markup_in_what_others_send_stays_text(molly):
     assert "<script>alert" not in text
 
 
+def test_report_and_parent_are_shown(molly, step):
+    """The report's status and time, and the order that this one is a part of."""
+    assert "<dt>Report</dt>" not in page(molly, step)
+    exam = step.requested_procedure
+    exam.report_status, exam.report_changed_at = "PRELIMINARY", timezone.now()
+    exam.save()
+    exam.order.parent = making.placed("PARENT7")
+    exam.order.save()
+    shown = page(molly, step)
+    assert "<dt>Report</dt><dd>preliminary" in shown and "<dt>Part of order</dt><dd>PARENT7</dd>" in shown
+
+
 def test_visit_is_shown(molly, step):
     """The visit's admission number stands with the order."""
     order = step.requested_procedure.order
