@@ -281,7 +281,8 @@ def _apply(
     if taken.is_news or noted or is_unsaved:
         order.save()
     for index, wanted in enumerate(request.procedures, 1):
-        procedures.apply(order, wanted, index, known, actor, order_changed=bool(taken.changed))
+        others = request.procedures
+        procedures.apply(order, wanted, index, known, actor, order_changed=bool(taken.changed), siblings=others)
     if order.canceled_at is not None:
         _cancel_procedures(order, actor, order.cancel_reason)
     return order

@@ -1,5 +1,7 @@
 """From what an order asks for to its requested procedures (the clinic's exams) and their steps."""
 
+from collections.abc import Sequence
+
 from ris import identifiers
 from ris.inputs import Actor, ProcedureRequest
 from ris.models import Order, RequestedProcedure
@@ -14,13 +16,15 @@ def apply(
     actor: Actor,
     *,
     order_changed: bool,
+    siblings: Sequence[ProcedureRequest] = (),
 ) -> None:
     """Create the ``index``-th procedure of a request, or bring it up to date, with its steps.
 
-    ``known`` are all procedures of the locked order; a new one is added to it. A change of the procedure or its order
+    ``known`` are all procedures of the locked order; a new one is added to it. ``siblings`` are all that the request
+    names, itself among them. A change of the procedure or its order
     is an event, for those who were told of it.
     """
-    procedure = _matching(known, wanted, index)
+    procedure = _matching(known, wanted, index, siblings)
     created = procedure is None
     if procedure is None:
         position = max((other.position for other in known), default=0) + 1
@@ -36,16 +40,38 @@ def apply(
     planning.plan(procedure, wanted, actor, existing, other_code="code_value" in changed)
 
 
-def _matching(procedures: list[RequestedProcedure], wanted: ProcedureRequest, index: int) -> RequestedProcedure | None:
-    """The procedure meant: by Study UID, by requested procedure ID, else by its place in the order."""
+def _matching(
+    procedures: list[RequestedProcedure], wanted: ProcedureRequest, index: int, siblings: Sequence[ProcedureRequest]
+) -> RequestedProcedure | None:
+    """The procedure meant: by Study UID, requested procedure ID or code, else by its place in the order, if what is
+    there is no other one that the request names: a message may be about some of the procedures, in another order."""
+    if named := _named(procedures, wanted, siblings):
+        return named
+    at_its_place = next((procedure for procedure in procedures if procedure.position == index), None)
+    if at_its_place is None or not _can_be(at_its_place, wanted):
+        return None
+    others = (other for other in siblings if other is not wanted)
+    is_another = any(_named(procedures, other, siblings) is at_its_place for other in others)
+    return None if is_another else at_its_place
+
+
+def _named(
+    procedures: list[RequestedProcedure], wanted: ProcedureRequest, siblings: Sequence[ProcedureRequest]
+) -> RequestedProcedure | None:
+    """The procedure that the request names by an identifier, or the only one of a code that it names once."""
     for name in ("study_instance_uid", "requested_procedure_id"):
         value = getattr(wanted, name)
         for procedure in procedures:
             if value and getattr(procedure, name) == value:
                 return procedure
-    return next(
-        (procedure for procedure in procedures if procedure.position == index and _can_be(procedure, wanted)), None
-    )
+    code = _code(wanted)
+    same = [procedure for procedure in procedures if code and procedure.code_value == code]
+    is_single = len(same) == 1 and sum(_code(other) == code for other in siblings) == 1
+    return same[0] if is_single and _can_be(same[0], wanted) else None
+
+
+def _code(wanted: ProcedureRequest) -> str:
+    return wanted.code.value if wanted.code else ""
 
 
 def _can_be(procedure: RequestedProcedure, wanted: ProcedureRequest) -> bool:
