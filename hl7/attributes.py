@@ -33,6 +33,7 @@ TEXTS: dict[str, Callable[[str], Any]] = {
     "report_status": datatypes.line,
     "report_time": datatypes.moment,
     "appointment_start": datatypes.moment,
+    "appointment_status": datatypes.line,
     "procedure_description": datatypes.line,
     "reason": datatypes.line,
     "scheduled_procedure_step_id": datatypes.short_string,

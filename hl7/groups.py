@@ -5,7 +5,7 @@ between ORC and its OBR is the order's, what follows an OBR is that procedure's,
 ORC are everybody's (#065).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 
@@ -64,6 +64,19 @@ def order_groups(message: Message) -> list[OrderGroup]:
     shared = [segment for segment in message.segments[: starts[0]] if segment.name in _SHARED]
     ends = [*starts[1:], len(message.segments)]
     return [_group(message.segments[start:end], shared) for start, end in zip(starts, ends, strict=True)]
+
+
+def joined(groups: Sequence[OrderGroup], key: Callable[[OrderGroup], Hashable]) -> list[OrderGroup]:
+    """The groups, those of one key as one order with the procedures of all: some systems repeat ORC for each OBR.
+
+    A key of None stands for itself.
+    """
+    found: dict[Hashable, OrderGroup] = {}
+    for number, group in enumerate(groups):
+        name = key(group) or number
+        first = found.get(name)
+        found[name] = OrderGroup(first.scope, first.procedures + group.procedures) if first else group
+    return list(found.values())
 
 
 def _group(segments: Sequence[Segment], shared: list[Segment]) -> OrderGroup:

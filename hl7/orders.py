@@ -13,7 +13,7 @@ from hl7.ack import FieldRefused
 from hl7.attributes import APPOINTMENT_IDS, APPOINTMENT_ORDERS
 from hl7.control import TAKEN, Action, action_of
 from hl7.er7 import Message
-from hl7.groups import OrderGroup, Scope, order_groups, report_groups, service_scopes
+from hl7.groups import OrderGroup, Scope, joined, order_groups, report_groups, service_scopes
 from hl7.identity import identifier_if_any, patient_identity, visit_info
 from hl7.mapping import Reading
 from hl7.request import order_key, order_numbers, order_request, parent_request
@@ -202,12 +202,23 @@ def handle(message: Message, reading: Reading, actor: Actor) -> Effect:
     groups = order_groups(message)
     if not groups:
         raise FieldRefused("100", "ORC^1", "There is no ORC segment in this order message")
+    if len(groups) > 1:
+        groups = joined(groups, lambda group: _same_order(group, reading))
     touched = []
     for group in groups:
         said_at = spoken.order_time(group.scope, actor.said_at)
         request = _Request(message, group, reading, replace(actor, said_at=said_at), tuple(groups))
         touched.append(_carry_out(request))
     return Effect(list({order.pk: order for order in touched if order}.values()))
+
+
+def _same_order(group: OrderGroup, reading: Reading) -> tuple[str, ...] | None:
+    """What groups of one message have in common that order or change the same; None for another action."""
+    control, status = reading.order_control(group.scope)
+    number = order_numbers(group.scope, reading)[0]
+    if not number or action_of(control, status) not in (Action.PLACE, Action.SCHEDULED, Action.CHANGE):
+        return None
+    return control, status, number.value, number.issuer
 
 
 def tell_refused(refused: Refusal, actor: Actor) -> Effect:

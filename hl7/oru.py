@@ -7,8 +7,9 @@ from hl7.identity import identifier_if_any
 from hl7.mapping import Reading
 from hl7.orders import Effect
 from hl7.request import order_numbers
+from ris.errors import UnknownOrder
 from ris.inputs import Actor, Code, Identifier, OrderKey, ReportNotice
-from ris.models import RequestedProcedure
+from ris.models import Order, RequestedProcedure
 from ris.services import reports
 
 _Status = RequestedProcedure.ReportStatus
@@ -30,8 +31,19 @@ def handle(message: Message, reading: Reading, actor: Actor) -> Effect:
     if not groups:
         raise FieldRefused("100", "OBR^1", "There is no OBR segment in this report")
     patient = identifier_if_any(message, reading)
-    filed = [reports.file(_notice(scope, patient, reading), actor) for scope in groups]
-    return Effect(list({order.pk: order for order in filed}.values()))
+    filed = [_file(_notice(scope, patient, reading), reading, actor) for scope in groups]
+    return Effect(list({order.pk: order for order in filed if order}.values()))
+
+
+def _file(notice: ReportNotice, reading: Reading, actor: Actor) -> Order | None:
+    """A reporting system may tell the reports of exams that were never ours."""
+    try:
+        return reports.file(notice, actor)
+    except UnknownOrder as unknown:
+        if reading.policy("report_unknown_order") == "refuse":
+            raise
+        reading.warn(f"{unknown}: the report changes nothing")
+        return None
 
 
 def _notice(scope: Scope, patient: Identifier, reading: Reading) -> ReportNotice:

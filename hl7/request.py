@@ -160,7 +160,7 @@ def _step(scope: Scope, reading: Reading) -> StepRequest:
 
 
 def _procedure_code(scope: Scope, obr: Segment, reading: Reading) -> Code | None:
-    """A modality in the place of the coding scheme is none (#029)."""
+    """A modality in the place of the coding scheme is none (#029), nor is the code once more (#028)."""
     said = reading.find(scope, "procedure_code")
     if not said:
         return None if said is None else Code()
@@ -168,7 +168,8 @@ def _procedure_code(scope: Scope, obr: Segment, reading: Reading) -> Code | None
     place = reading.place("procedure_code")
     if len(code.value) > 64:
         raise FieldRefused("102", f"OBR^{obr.ordinal}^4", f"{place} (procedure code) has more than 64 characters")
-    scheme = "" if datatypes.modality(code.scheme, reading.rules.tables["modality"]) else code.scheme[:64]
+    is_modality = datatypes.modality(code.scheme, reading.rules.tables["modality"])
+    scheme = "" if is_modality or code.scheme in (code.value, code.meaning) else code.scheme[:64]
     scheme = scheme or (_LOCAL_SCHEME if code.value else "")
     return replace(code, scheme=scheme, meaning=reading.cut(code.meaning, 64, "OBR-4") or "")
 

@@ -29,6 +29,7 @@ POLICIES = {
     "unknown_order_control": ("refuse", "ignore"),
     "cancel_unknown_order": ("keep", "refuse"),
     "unknown_event": ("refuse", "ignore"),
+    "report_unknown_order": ("refuse", "ignore"),
     "empty_control_id": ("content", "refuse"),
     "unknown_version": ("nearest", "refuse"),
     "undecodable": ("replace", "refuse"),

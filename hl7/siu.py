@@ -28,6 +28,7 @@ NO_SHOW = ("S26",)
 _NOT_OURS = "Not of imaging: the appointment names no order and no procedure of the catalogue; nothing was done"
 _AHEAD = "This appointment is not here: when it comes it will not be booked"
 _LONGEST_TEXT = 64
+_CANCELLED = "CANCELLED"
 #: What a notice keeps of where it was found: columns of the step.
 _KEPT = frozenset(
     {
@@ -49,6 +50,8 @@ def book(message: Message, reading: Reading, actor: Actor) -> Effect:
     notices = _notices(message, reading, start=None)
 
     def as_order(notice: AppointmentNotice) -> Order | None:
+        if notice.start == "":
+            return _ahead(notice, reading, actor)
         if not appointments.is_imaging(notice.procedure):
             _refuse_or_pass(notice, reading)
             return None
@@ -62,16 +65,8 @@ def book(message: Message, reading: Reading, actor: Actor) -> Effect:
 
 def take_away(message: Message, reading: Reading, actor: Actor) -> Effect:
     """S15, S17: the order stays, to be scheduled again. One before its appointment waits for that."""
-
-    def ahead(notice: AppointmentNotice) -> Order | None:
-        if not _is_ours(notice) or reading.policy("cancel_unknown_order") != "keep":
-            _refuse_or_pass(notice, reading)
-        else:
-            appointments.cancel_ahead(notice, actor)
-            reading.warn(_AHEAD)
-        return None
-
-    return _each(_notices(message, reading, start=""), reading, actor, appointments.keep, ahead)
+    notices = _notices(message, reading, start="")
+    return _each(notices, reading, actor, appointments.keep, lambda notice: _ahead(notice, reading, actor))
 
 
 def no_show(message: Message, reading: Reading, actor: Actor) -> Effect:
@@ -83,6 +78,15 @@ def no_show(message: Message, reading: Reading, actor: Actor) -> Effect:
         appointments.no_show,
         lambda notice: _refuse_or_pass(notice, reading),
     )
+
+
+def _ahead(notice: AppointmentNotice, reading: Reading, actor: Actor) -> None:
+    """Keep what takes away an appointment that is not here, if it may be ours and the feed's policy is so."""
+    if not _is_ours(notice) or reading.policy("cancel_unknown_order") != "keep":
+        _refuse_or_pass(notice, reading)
+    else:
+        appointments.cancel_ahead(notice, actor)
+        reading.warn(_AHEAD)
 
 
 def _each(notices: list[AppointmentNotice], reading: Reading, actor: Actor, do: _Do, without_order: _Without) -> Effect:
@@ -193,10 +197,15 @@ def _keys(
 
 
 def _start(scope: Scope, reading: Reading, start: Literal[""] | None, services: int) -> Any:
-    """That of the service itself counts more than that of the appointment where there are several."""
-    if start is not None:
-        reading.note("appointment_start", "MSH-9.2", scope, start)
-        return start
+    """That of the service itself counts more than that of the appointment where there are several. Taken away it is
+    empty: by the event, or by SCH-25 of one that is booked or changed.
+    """
+    gone = "MSH-9.2" if start is not None else ""
+    if (reading.find(scope, "appointment_status") or "").upper() == _CANCELLED:
+        gone = gone or reading.place("appointment_status")
+    if gone:
+        reading.note("appointment_start", gone, scope, "")
+        return ""
     own = Scope(scope.all("AIS")) if services > 1 else Scope()
     return reading.start(own, "appointment_start") or reading.start(scope, "appointment_start") or None
 

@@ -242,3 +242,17 @@ def test_an_appointment_of_two_services_that_is_the_order(feed):
     assert Order.objects.count() == 1
     starts = ScheduledProcedureStep.objects.values_list("requested_procedure__code_value", "start")
     assert {code: at.hour for code, at in starts} == {"XWRIST": 14, "CTHEAD": 15}
+
+
+@pytest.mark.parametrize("word", ["Cancelled", "CANCELED", "Deleted"])
+def test_a_changed_appointment_that_is_canceled(feed, word):
+    """S14 with SCH-25: as S15, also when it comes first; never an order of its own."""
+    accepted(order(start=""))
+    gone = siu("S14", "AIS|1|A|XWRIST", sch="|||||||||^^30^20261123140000" + "|" * 14 + word, at="20250122090000")
+    assert "not be booked" in accepted(gone)
+    accepted(siu("S12", sch=bound("20261123140000")))
+    assert step().status == "NEW" and Order.objects.count() == 1
+    accepted(siu("S13", sch=bound("20261124140000"), at="20250122100000"))
+    assert step().status == "SCHEDULED"
+    accepted(gone.replace(b"20250122090000", b"20250122110000").replace(b"|P|2.5.1", b"9|P|2.5.1"))
+    assert step().status == "NEW" and step().provenance["requested_start"][0] == "SCH-25.1"

@@ -66,6 +66,13 @@ def obr(**fields: str) -> str:
         ((obr(f24="CR"),), "CR"),
         ((obr(f24="xr"),), "DX"),
         ((obr(f4="SA.1030^Ultrasound"),), None),
+        ((obr(f4="MR-BRAIN^MR Brain"),), "MR"),
+        ((obr(f4="XR_CHEST^Chest"),), "DX"),
+        ((obr(f4="OP-KNEE^Operation"),), None),
+        ((obr(f4="CTABD^CT abdomen"),), None),
+        ((obr(f24="CT SCAN", f4="X^Y"),), "CT"),
+        ((obr(f24="MRI/NEURO"),), "MR"),
+        ((obr(f24="USER"),), None),
         ((obr(f24="IOP"),), None),
     ],
 )
@@ -117,6 +124,8 @@ def test_the_accession_numbers_issuer_comes_with_ipc_1():
         ((obr(f7="202611220930"),), datetime(2026, 11, 22, 9, 30, tzinfo=UTC)),
         ((obr(f27="20261122093000", f6="20200101"),), datetime(2026, 11, 22, 9, 30, tzinfo=UTC)),
         ((obr(f6="20261122"),), datetime(2026, 11, 22, 0, 0, tzinfo=UTC)),
+        ((obr(f27="^^^20261122", f36="202611221430"),), datetime(2026, 11, 22, 14, 30, tzinfo=UTC)),
+        ((obr(f27="^^^20261122", f6="202611011430"),), datetime(2026, 11, 22, 0, 0, tzinfo=UTC)),
         ((obr(),), None),
     ],
 )
@@ -224,6 +233,7 @@ def test_placeholders_are_passed_over():
     [
         ("XABDP1^CT Abdomen^L", Code("XABDP1", "L", "CT Abdomen"), "CT Abdomen"),
         ("X^Y", Code("X", "L", "Y"), "Y"),
+        ("XABDP1^CT Abdomen^XABDP1^CT Abdomen", Code("XABDP1", "L", "CT Abdomen"), "CT Abdomen"),
         ("GENM^GASTRIC EMPTYING^NM", Code("GENM", "L", "GASTRIC EMPTYING"), "GASTRIC EMPTYING"),
         ("^^^^CT PANCREAS", Code("", "", "CT PANCREAS"), "CT PANCREAS"),
         ("Spirometry", Code("Spirometry", "L", ""), "Spirometry"),

@@ -214,3 +214,19 @@ def test_the_message_is_linked_with_its_orders(feed):
     kept = InboundMessage.objects.get()
     assert kept.orders.get() == Order.objects.get()
     assert kept.order_numbers.split() == ["P100", "A1"]
+
+
+def test_an_orc_repeated_for_each_obr_is_one_order(feed):
+    """Two groups with one placer number: two exams, none of which overwrites the other; changed alike."""
+    groups = (
+        "ORC|NW|P1",
+        "OBR|1|P1||XWRIST^X-ray wrist^L||202611231000",
+        "ORC|NW|P1",
+        "OBR|2|P1||CTHEAD^CT head^L||202611231100",
+    )
+    accepted(message("PID|||GRACE1^^^ADT^MR||Sample^Grace", *groups))
+    changed = (segment.replace("|NW|", "|XO|").replace("2026112311", "2026112312") for segment in groups)
+    accepted(message("PID|||GRACE1^^^ADT^MR||Sample^Grace", *changed))
+    assert Order.objects.count() == 1
+    starts = ScheduledProcedureStep.objects.values_list("requested_procedure__code_value", "start")
+    assert {code: at.hour for code, at in starts} == {"XWRIST": 10, "CTHEAD": 12}

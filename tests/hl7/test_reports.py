@@ -89,3 +89,11 @@ def test_a_report_makes_no_order(feed):
     accepted(order(patient="OTHER9"))
     assert verdict(answer_to(oru()))[:2] == ("AE", "205")
     assert verdict(answer_to(message(PID, kind="ORU^R01")))[:2] == ("AE", "100")
+
+
+def test_a_report_of_an_exam_of_others_may_be_passed_over(feed):
+    """AE 204, or as the feed's policy is, AA and a sentence: a reporting system may tell all it has."""
+    assert verdict(answer_to(oru("F", "NOPE|")))[:2] == ("AE", "204")
+    feed.mapping = {"policies": {"report_unknown_order": "ignore"}}
+    feed.save()
+    assert "changes nothing" in accepted(oru("F", "NOPE|"))
