@@ -43,7 +43,7 @@ def register(message: Message, reading: Reading, actor: Actor) -> Effect:
 
 
 def _register(message: Message, reading: Reading, actor: Actor) -> Patient:
-    status = REGISTER.get(message.header.component(9, 2).upper())
+    status = REGISTER.get(spoken.event(message)[1])
     visit = replace(visit_info(message, reading), status=status)
     if status == _Status.CANCELED and not visit.admission_id:
         reading.warn("PV1-19 (visit number) is empty: no visit was canceled")

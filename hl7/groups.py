@@ -89,11 +89,14 @@ def _group(segments: Sequence[Segment], shared: list[Segment]) -> OrderGroup:
 
 def _procedure(segments: list[Segment], own: list[Segment], shared: list[Segment]) -> Scope:
     names = {segment.name for segment in segments}
-    lent = [segment for segment in own if segment.name in _LENT and segment.name not in names]
+    lent = [segment for segment in own if segment.name in _LENT and (segment.name not in names or _adds_up(segment))]
     names |= {segment.name for segment in lent}
-    return Scope(
-        segments + lent + [segment for segment in shared if segment.name not in names or segment.name == "OBX"]
-    )
+    return Scope(lent + segments + [segment for segment in shared if segment.name not in names or _adds_up(segment)])
+
+
+def _adds_up(segment: Segment) -> bool:
+    """Whether an order's own segments of this name hold beside those of its procedures."""
+    return segment.name in ("OBX", "NTE")
 
 
 def step_scopes(procedure: Scope) -> list[Scope]:

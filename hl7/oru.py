@@ -2,7 +2,7 @@
 
 from hl7.ack import FieldRefused
 from hl7.er7 import Message
-from hl7.groups import Scope, report_groups
+from hl7.groups import Scope, patient_groups, report_groups
 from hl7.identity import identifier_if_any
 from hl7.mapping import Reading
 from hl7.orders import Effect
@@ -27,12 +27,16 @@ STATUS = {
 
 def handle(message: Message, reading: Reading, actor: Actor) -> Effect:
     """File every report of the message; whatever is refused refuses all of it."""
+    filed = [order for part in patient_groups(message) for order in _reports(part, reading, actor)]
+    return Effect(list({order.pk: order for order in filed if order}.values()))
+
+
+def _reports(message: Message, reading: Reading, actor: Actor) -> list[Order | None]:
     groups = report_groups(message)
     if not groups:
         raise FieldRefused("100", "OBR^1", "There is no OBR segment in this report")
     patient = identifier_if_any(message, reading)
-    filed = [_file(_notice(scope, patient, reading), reading, actor) for scope in groups]
-    return Effect(list({order.pk: order for order in filed if order}.values()))
+    return [_file(_notice(scope, patient, reading), reading, actor) for scope in groups]
 
 
 def _file(notice: ReportNotice, reading: Reading, actor: Actor) -> Order | None:

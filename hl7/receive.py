@@ -205,7 +205,7 @@ def _conclude(arrival: Arrival, kept: InboundMessage, effect: Effect, verdict: V
 
 def _dispatch(arrival: Arrival, reading: Reading) -> Effect:
     assert arrival.message
-    kind, event = (arrival.header.component(9, number).upper() for number in (1, 2))
+    kind, event = spoken.event(arrival.message)
     handler = HANDLERS.get((kind, event))
     if handler is None:
         known = any(kind == other for other, _event in HANDLERS)

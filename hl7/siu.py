@@ -152,7 +152,7 @@ def _notice(
     reading.provenance()  # what was found of another service is not this one's
     placer_id, filler_id = _appointment_ids(scope, reading)
     facts: dict[str, Any] = {
-        "orders": tuple(_keys(scope, placer_id, filler_id, patient, reading)),
+        "orders": tuple(_keys(scope, patient, reading)),
         "procedure": reading.find(scope, "appointment_procedure") or Code(),
         "start": _start(scope, reading, start, services),
         "duration_minutes": reading.find(scope, "appointment_duration"),
@@ -179,12 +179,10 @@ def _appointment_ids(scope: Scope, reading: Reading) -> tuple[Identifier, Identi
     return placer, filler
 
 
-def _keys(
-    scope: Scope, placer_id: Identifier, filler_id: Identifier, patient: Identifier, reading: Reading
-) -> list[OrderKey]:
-    """What may name the order, best first: its own numbers, then the appointment's, which some systems give it."""
+def _keys(scope: Scope, patient: Identifier, reading: Reading) -> list[OrderKey]:
+    """What may name the order, best first; one without numbers if the appointment names none."""
     placers, fillers = (reading.every(scope, name) for name in APPOINTMENT_ORDERS)
-    pairs = [*zip_longest(placers, fillers), (placer_id, None), (None, filler_id)]
+    pairs = list(zip_longest(placers, fillers)) or [(None, None)]
     return [
         OrderKey(
             sender=reading.sender,

@@ -1,4 +1,5 @@
-"""When a message was said: what puts messages that overtook each other into order (ris.services.precedence)."""
+"""What a message is, and when it was said, which puts messages that overtook each other into order
+(ris.services.precedence)."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -8,6 +9,16 @@ from django.conf import settings
 from hl7 import datatypes
 from hl7.er7 import Message
 from hl7.groups import Scope
+
+#: Message types of one event alone; before v2.3 MSH-9 had no event.
+_ONLY_EVENT = {"ORM": "O01", "OMI": "O23", "OMG": "O19", "ORU": "R01"}
+
+
+def event(message: Message) -> tuple[str, str]:
+    """MSH-9.1 and the event: MSH-9.2, else EVN-1, else the only one of that type."""
+    kind = message.header.component(9, 1).upper()
+    said = message.header.component(9, 2) or message.value("EVN-1.1") or _ONLY_EVENT.get(kind, "")
+    return kind, said.upper()
 
 
 def message_time(message: Message) -> datetime | None:

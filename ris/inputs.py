@@ -162,8 +162,8 @@ class OrderRequest:
 class AppointmentNotice:
     """What a scheduling system says of one appointment (HL7 SIU).
 
-    ``orders`` are the numbers that may name its order, best first, at least one; ``placer_id`` and ``filler_id`` are
-    the appointment's own. ``start`` said to be empty takes the booking away. ``resources`` are names of rooms or AE
+    ``orders`` are the numbers that may name its order, best first, at least one key; ``placer_id`` and ``filler_id``
+    are the appointment's own. ``start`` said to be empty takes the booking away. ``resources`` are names of rooms or AE
     titles. ``services`` are the procedures of the whole appointment, of which this notice is of number ``position``
     (from 0).
     """

@@ -1,6 +1,7 @@
 """Appointments that another system keeps: they book the steps of orders that are here (HL7 SIU)."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
@@ -79,17 +80,27 @@ def _lock(notice: AppointmentNotice) -> tuple[Order, list[ScheduledProcedureStep
 
 
 def _key(notice: AppointmentNotice) -> OrderKey:
-    """The first of the notice's names that names one order, the appointment's own numbers after the order's."""
+    """The first of the notice's names that names one order: the order's numbers, what the appointment booked before,
+    and last the appointment's own numbers, which some systems give the order too."""
+    own = replace(notice.orders[0], placer_order_number=notice.placer_id, filler_order_number=Identifier())
     bound = _bound(notice).values_list("requested_procedure__order", flat=True).distinct()
-    for key in notice.orders:
+    found = _first(notice.orders)
+    if found is None and len(orders := list(Order.objects.filter(pk__in=bound)[:2])) == 1:
+        found = _exactly(orders[0], notice.orders[0])
+    found = found or _first((own, replace(own, placer_order_number=Identifier(), filler_order_number=notice.filler_id)))
+    if found is None:
+        raise UnknownOrder("The appointment names no order that is here")
+    return found
+
+
+def _first(keys: Iterable[OrderKey]) -> OrderKey | None:
+    """The first key that names one order."""
+    for key in keys:
         if order_numbers.candidates(key).count() == 1:
             return key
         if found := _of_another_sender(key):
             return _exactly(found, key)
-    orders = list(Order.objects.filter(pk__in=bound)[:2])
-    if len(orders) == 1:
-        return _exactly(orders[0], notice.orders[0])
-    raise UnknownOrder("The appointment names no order that is here")
+    return None
 
 
 def _of_another_sender(key: OrderKey) -> Order | None:

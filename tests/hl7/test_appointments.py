@@ -256,3 +256,13 @@ def test_a_changed_appointment_that_is_canceled(feed, word):
     assert step().status == "SCHEDULED"
     accepted(gone.replace(b"20250122090000", b"20250122110000").replace(b"|P|2.5.1", b"9|P|2.5.1"))
     assert step().status == "NEW" and step().provenance["requested_start"][0] == "SCH-25.1"
+
+
+def test_an_appointments_own_number_is_its_orders_last(feed):
+    """What it booked before counts more than an order that happens to have the appointment's number."""
+    accepted(order(start=""))
+    accepted(order(placer="AP1", start=""))
+    accepted(siu("S12", sch=bound("20261123140000")))
+    accepted(siu("S13", sch="|||||||||^^30^20261124080000", at="20250122090000"))
+    starts = dict(Order.objects.values_list("placer_order_number", "procedures__steps__start"))
+    assert starts["P100"].day == 24 and starts["AP1"] is None

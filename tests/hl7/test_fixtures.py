@@ -38,6 +38,14 @@ EXPECTED = {
     "oru_r01_final.hl7": ("AE", 0, "FXP404"),
     "orm_hd_unknown.hl7": ("AE", 0, "FXP405"),
     "orm_rp_ro.hl7": ("AA", 1, "it will be canceled when it comes"),
+    "orm_orc_repeated.hl7": ("AA", 2, ""),
+    "orm_two_patients.hl7": ("AA", 2, ""),
+    "orm_pa_ch.hl7": ("AA", 2, ""),
+    "orm_without_event.hl7": ("AA", 1, ""),
+    "orm_version_2_9.hl7": ("AA", 1, "2.8.2 is meant"),
+    "siu_s12_two_services.hl7": ("AA", 2, "taken as order"),
+    "siu_s15_first.hl7": ("AA", 0, "not be booked"),
+    "oru_two_patients.hl7": ("AE", 0, "FXP709"),
 }
 
 

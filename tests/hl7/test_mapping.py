@@ -330,6 +330,27 @@ def test_clinical_facts_of_the_order():
     assert found.visit.current_patient_location == "RAD CT1 01"
 
 
+def test_notes_of_the_order_hold_beside_those_of_its_procedures():
+    """NTE behind ORC and behind OBR: neither is lost."""
+    assert read("ORC|NW|P1", "NTE|1||order", obr(), "NTE|1||exam").procedures[0].comments == "order\nexam"
+    two = read("ORC|NW|P1", "NTE|1||order", obr(), "NTE|1||exam", obr()).procedures
+    assert [procedure.comments for procedure in two] == ["order\nexam", "order"]
+
+
+@pytest.mark.parametrize(
+    ("segment", "status"),
+    [
+        ("OBX|1|CE|82810-3^Pregnancy status^LN||77386006^Pregnant^SCT", 3),
+        ("OBX|1|CE|82810-3^Pregnancy status^LN||LA26683-5^Not pregnant^LN", 1),
+        ("OBX|1|CE|82810-3^Pregnancy status^LN||maybe", None),
+        ("OBX|1|CE|11111-1^Other^LN||77386006", None),
+    ],
+)
+def test_pregnancy_observed(segment, status):
+    """(0010,21C0) from an OBX where PV1-15 says nothing."""
+    assert read("ORC|NW|P1", obr(), segment).pregnancy_status == status
+
+
 def test_what_is_not_said_is_none_and_the_explicit_null_is_empty():
     """So that an update leaves the one and clears the other."""
     said = read("ORC|NW|P1", obr(f13='""', f30='""'))

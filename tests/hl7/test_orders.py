@@ -230,3 +230,21 @@ def test_an_orc_repeated_for_each_obr_is_one_order(feed):
     assert Order.objects.count() == 1
     starts = ScheduledProcedureStep.objects.values_list("requested_procedure__code_value", "start")
     assert {code: at.hour for code, at in starts} == {"XWRIST": 10, "CTHEAD": 12}
+
+
+def test_orders_of_two_patients_in_one_message(feed):
+    """Each belongs to the PID before it, not to the first; where that cannot be told, AE 100."""
+    one, two = ("PID|||ONE1^^^ADT^MR||One^Olga", "PID|||TWO2^^^ADT^MR||Two^Tara")
+    groups = (("ORC|NW|P1", "OBR|1|P1||XWRIST"), ("ORC|NW|P2", "OBR|1|P2||CTHEAD"))
+    accepted(message(one, *groups[0], two, *groups[1]))
+    found = dict(Order.objects.values_list("placer_order_number", "patient__patient_id"))
+    assert found == {"P1": "ONE1", "P2": "TWO2"}
+    assert verdict(answer_to(message(*groups[0], one, *groups[1], two)))[:2] == ("AE", "100")
+
+
+def test_an_order_before_events_had_names(feed):
+    """MSH-9 of v2.1 says only ORM, or ADT with the event in EVN-1."""
+    accepted(order(kind="ORM", version="2.1"))
+    accepted(message("EVN|A08|20261122", "PID|||GRACE1^^^ADT^MR||Married^Grace", kind="ADT", version="2.1"))
+    assert Order.objects.get().patient.patient_name == "Married^Grace"
+    assert verdict(answer_to(message("PID|||1", kind="ADT")))[:2] == ("AR", "201")

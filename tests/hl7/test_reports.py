@@ -97,3 +97,12 @@ def test_a_report_of_an_exam_of_others_may_be_passed_over(feed):
     feed.mapping = {"policies": {"report_unknown_order": "ignore"}}
     feed.save()
     assert "changes nothing" in accepted(oru("F", "NOPE|"))
+
+
+def test_reports_of_two_patients_in_one_message(feed):
+    """Each is of the PID before it (PATIENT_RESULT repeats in ORU^R01)."""
+    accepted(order(placer="P1", patient="ONE1"))
+    accepted(order(placer="P2", patient="TWO2"))
+    pairs = [("PID|||ONE1^^^ADT^MR", "OBR|1|P1"), ("PID|||TWO2^^^ADT^MR", "OBR|1|P2")]
+    accepted(message(*(part for pid, obr in pairs for part in (pid, obr + "|" * 23 + "F")), kind="ORU^R01"))
+    assert set(RequestedProcedure.objects.values_list("report_status", flat=True)) == {"FINAL"}
