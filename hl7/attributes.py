@@ -32,13 +32,13 @@ TEXTS: dict[str, Callable[[str], Any]] = {
     "report_study_instance_uid": datatypes.uid,
     "report_status": datatypes.line,
     "report_time": datatypes.moment,
-    "appointment_start": datatypes.moment,
+    "appointment_start": datatypes.start,
     "appointment_status": datatypes.line,
     "procedure_description": datatypes.line,
     "reason": datatypes.line,
     "scheduled_procedure_step_id": datatypes.short_string,
     "modality": datatypes.modality,
-    "start": datatypes.moment,
+    "start": datatypes.start,
     "step_description": datatypes.line,
     "station_name": datatypes.label,
     "location": datatypes.label,
@@ -48,10 +48,12 @@ Field = Callable[[Segment, int, int, int], Any]
 
 
 def physician(segment: Segment, number: int, repetition: int = 1, component: int = 0) -> str | None:
-    """XCN as a DICOM PN; None if it names nobody, as with an identifier alone."""
+    """XCN as a DICOM PN; None if it names nobody, as with an identifier alone, which has no blank (``Dr. Smith``)."""
     if component:
         return datatypes.line(segment.value(number, repetition, component) or "")[:_NAME_GROUP_LENGTH] or None
     name = datatypes.person_name(segment, segment.repetitions(number)[repetition - 1], 2)
+    if not name and " " in (segment.value(number, repetition, 1) or ""):
+        name = datatypes.person_name(segment, segment.repetitions(number)[repetition - 1])
     return name[:_NAME_GROUP_LENGTH] or None
 
 

@@ -97,6 +97,11 @@ def moment(text: str) -> datetime:
     return at
 
 
+def start(text: str) -> datetime | None:
+    """A TS that says when something begins; None for the zeros that some systems send where nothing is said."""
+    return moment(text) if text.strip("0 ") else None
+
+
 def has_time(text: str) -> bool:
     """Whether a TS says a time of day."""
     found = _TIME.match(text.strip())

@@ -14,7 +14,7 @@ from hl7.er7 import Message, Segment, read_path
 #: Segments before the first ORC that speak of every order of the message.
 _SHARED = frozenset({"MSH", "PID", "PD1", "PV1", "PV2", "DG1", "AL1", "OBX"})
 #: Segments that an order lends to each of its procedures which has none of its own.
-_LENT = frozenset({"ORC", "TQ1", "DG1", "ZDS", "AL1", "OBX", "NTE"})
+_LENT = frozenset({"ORC", "TQ1", "DG1", "ZDS", "AL1", "OBX", "NTE", "IPC"})
 _RESOURCES = frozenset({"AIG", "AIL", "AIP"})
 
 
@@ -150,6 +150,12 @@ def _services(group: list[Segment]) -> list[list[Segment]]:
     if any(resources[:-1]):
         return [[*piece, *head] for piece in pieces]
     return [[*piece, *head, *(resources[-1] if piece is not pieces[-1] else [])] for piece in pieces]
+
+
+def is_mixed(message: Message) -> bool:
+    """Whether it cannot be told whose the orders of a message are: several PID, and an ORC before them."""
+    names = [segment.name for segment in message.segments]
+    return names.count("PID") > 1 and "ORC" in names[: names.index("PID")]
 
 
 def patient_groups(message: Message) -> list[Message]:

@@ -12,6 +12,7 @@ from ris.inputs import Identifier, PatientIdentity, VisitInfo
 
 _ID_LENGTH, _NAME_GROUP_LENGTH = 64, 64
 #: XPN.8 and XCN.15 representation codes -> the group of a DICOM PN (PS3.5 6.2.1.1).
+_LEGAL = "L"
 _NAME_GROUPS = {"I": 1, "P": 2}
 
 
@@ -89,11 +90,15 @@ def _patient_name(scope: Scope, reading: Reading) -> str | None:
 
 
 def patient_name(pid: Segment, reading: Reading, number: int = 5) -> str | None:
-    """PID-5 as a DICOM PN: the alphabetic group, then the ideographic and the phonetic one if they are there."""
+    """PID-5 as a DICOM PN: the alphabetic group, then the ideographic and the phonetic one if they are there.
+
+    Of several names the legal one (XPN.7 L) is meant, else the first.
+    """
     if pid.value(number) == "":
         return ""
     groups = ["", "", ""]
-    for repetition in pid.repetitions(number):
+    legal_first = sorted(pid.repetitions(number), key=lambda repetition: pid.part(repetition, 7) != _LEGAL)
+    for repetition in legal_first:
         group = _NAME_GROUPS.get(pid.part(repetition, 8) or "", 0)
         groups[group] = groups[group] or datatypes.person_name(pid, repetition)
     name = "=".join(reading.cut(group, _NAME_GROUP_LENGTH, "PID-5") or "" for group in groups)

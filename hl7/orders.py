@@ -13,7 +13,7 @@ from hl7.ack import FieldRefused
 from hl7.attributes import APPOINTMENT_IDS, APPOINTMENT_ORDERS
 from hl7.control import TAKEN, Action, action_of
 from hl7.er7 import Message
-from hl7.groups import OrderGroup, Scope, joined, order_groups, patient_groups, report_groups, service_scopes
+from hl7.groups import OrderGroup, Scope, is_mixed, joined, order_groups, patient_groups, report_groups, service_scopes
 from hl7.identity import identifier_if_any, patient_identity, visit_info
 from hl7.mapping import Reading
 from hl7.request import order_key, order_numbers, order_request, parent_request
@@ -199,16 +199,10 @@ _ACTIONS: dict[Action, Callable[[_Request], Order | None]] = {
 
 def handle(message: Message, reading: Reading, actor: Actor) -> Effect:
     """Carry out every order group of the message, each for the patient before it; whatever is refused refuses all."""
-    if _is_mixed(message):
+    if is_mixed(message):
         raise FieldRefused("100", "PID^2", "There are several PID segments, and an ORC before the first of them")
     touched = [order for part in patient_groups(message) for order in _handle(part, reading, actor)]
     return Effect(list({order.pk: order for order in touched if order}.values()))
-
-
-def _is_mixed(message: Message) -> bool:
-    """Whether it cannot be told whose the orders are."""
-    names = [segment.name for segment in message.segments]
-    return names.count("PID") > 1 and "ORC" in names[: names.index("PID")]
 
 
 def _handle(message: Message, reading: Reading, actor: Actor) -> list[Order | None]:

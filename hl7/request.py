@@ -56,7 +56,7 @@ def parent_request(group: OrderGroup, patient: PatientIdentity, visit: VisitInfo
         requesting_physician=reading.find(scope, "requesting_physician"),
         clinical_information=_joined(reading.find(scope, "clinical_information"), "\n"),
         medical_alerts=reading.cut(
-            _joined(reading.find(scope, "medical_alerts"), ", "),
+            _on_one_line(_joined(reading.find(scope, "medical_alerts"), ", ")),
             64,
             f"{_path(reading, 'medical_alerts')} on the worklist",
         ),
@@ -108,6 +108,11 @@ def _accession_issuer(scope: Scope, reading: Reading) -> str:
 
 def _joined(texts: tuple[str, ...] | Literal[""] | None, sign: str) -> str | None:
     return texts if texts is None else sign.join(texts)
+
+
+def _on_one_line(text: str | None) -> str | None:
+    """As Medical Alerts (0010,2000), an LO, must be."""
+    return text and datatypes.line(text)
 
 
 def _path(reading: Reading, attribute: str) -> str:

@@ -120,6 +120,8 @@ def test_the_accession_numbers_issuer_comes_with_ipc_1():
         (("TQ1|1||||||2026-11-22T09:30:15Z", obr()), datetime(2026, 11, 22, 9, 30, 15, tzinfo=UTC)),
         ((obr(f27="1^once^^20261122093000^^R"),), datetime(2026, 11, 22, 9, 30, tzinfo=UTC)),
         ((obr(f36="20261122093000"),), datetime(2026, 11, 22, 9, 30, tzinfo=UTC)),
+        (("TQ1|1||||||00000000", obr(f27="^^^0", f36="20261122093000")), datetime(2026, 11, 22, 9, 30, tzinfo=UTC)),
+        (("TQ1|1||||||00000000000000", obr(f27="^^^0")), None),
         ((obr(f6="20261122093000123"),), datetime(2026, 11, 22, 9, 30, tzinfo=UTC)),
         ((obr(f7="202611220930"),), datetime(2026, 11, 22, 9, 30, tzinfo=UTC)),
         ((obr(f27="20261122093000", f6="20200101"),), datetime(2026, 11, 22, 9, 30, tzinfo=UTC)),
@@ -208,6 +210,27 @@ def test_a_uid_lost_in_another_segment_is_told():
     by = reading()
     assert procedure(obr(f43="^^^^CT1ZDS", f44="1.2.3.4^^Application^DICOM"), by=by).study_instance_uid == ""
     assert "ZDS does not begin a segment" in by.warnings[-1]
+
+
+def test_an_ipc_before_its_obr_is_read():
+    """The order of segments is not every sender's: IPC behind ORC is the next OBR's."""
+    found = read("ORC|NW|P1", "IPC|A3|RP3|1.2.3.4|S3|CT", "TQ1|1||||||202611220930", obr(f4="X"))
+    assert (found.accession_number, found.procedures[0].study_instance_uid) == ("A3", "1.2.3.4")
+    assert found.procedures[0].steps[0].scheduled_procedure_step_id == "S3"
+
+
+@pytest.mark.parametrize(
+    ("field", "name"), [("Dr. Smith", "Dr. Smith"), ("4711", None), ("9^Order^Olaf", "Order^Olaf"), ("", None)]
+)
+def test_a_physician_without_components(field, name):
+    """A name where the identifier belongs has a blank; an identifier alone names nobody."""
+    assert read("ORC|NW|P1", obr(f16=field)).requesting_physician == name
+
+
+def test_medical_alerts_are_one_line():
+    """(0010,2000) is an LO; the clinical information keeps its lines."""
+    found = read("ORC|NW|P1", obr(f13="pacemaker\\.br\\metal"))
+    assert (found.medical_alerts, found.clinical_information) == ("pacemaker metal", "pacemaker\nmetal")
 
 
 def test_several_ipc_are_several_steps_and_procedures():
@@ -423,6 +446,8 @@ def test_an_identifier_is_never_cut():
         (r"O\S\Neil=X^Ann", "O Neil X^Ann"),
         ("木村^通^^^^^L^I~キムラ^トオル^^^^^L^P", "=木村^通=キムラ^トオル"),
         ("Kimura^Toru^^^^^L^A~木村^通^^^^^L^I", "Kimura^Toru=木村^通"),
+        ("Nick^Name^^^^^N~Legal^Lee^^^^^L", "Legal^Lee"),
+        ("Maiden^May^^^^^M~Alias^Al^^^^^A", "Maiden^May"),
         ('""', ""),
         ("", None),
     ],
@@ -453,7 +478,8 @@ def test_birth_date(field, day):
 
 
 @pytest.mark.parametrize(
-    ("field", "sex"), [("F", "F"), ("m", "M"), ("A", "O"), ("U", ""), ('""', ""), ("", None), ("9", None)]
+    ("field", "sex"),
+    [("F", "F"), ("m", "M"), ("A", "O"), ("U", ""), ('""', ""), ("", None), ("9", None), ("Female", "F"), ("W", "F")],
 )
 def test_sex(field, sex):
     """Table 0001 to (0010,0040)."""
