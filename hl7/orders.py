@@ -22,7 +22,7 @@ from ris.errors import CancelRefused, Refusal, UnknownOrder
 from ris.inputs import Actor, Identifier, OrderKey, OrderRequest, PatientIdentity, VisitInfo
 from ris.models import Order, Patient
 from ris.services import order_numbers as numbers
-from ris.services import orders, precedence
+from ris.services import orders, parents, precedence
 
 
 @dataclass
@@ -130,7 +130,7 @@ def _child(request: _Request) -> Order | None:
     """CH: the order, linked with its parent, which is awaited if it is not here yet."""
     wanted = _order_request(request)
     if parent := _parent_key(request):
-        orders.await_parent(parent, wanted.patient, request.actor)
+        parents.await_parent(parent, wanted.patient, request.actor)
     return _told(request, orders.place(replace(wanted, parent=parent), request.actor))
 
 

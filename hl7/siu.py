@@ -51,7 +51,8 @@ def book(message: Message, reading: Reading, actor: Actor) -> Effect:
 
     def as_order(notice: AppointmentNotice) -> Order | None:
         if notice.start == "":
-            return _ahead(notice, reading, actor)
+            _ahead(notice, reading, actor)
+            return None
         if not appointments.is_imaging(notice.procedure):
             _refuse_or_pass(notice, reading)
             return None

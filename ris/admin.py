@@ -119,6 +119,7 @@ admin.site.register(
         models.Series,
         models.Instance,
         models.Tombstone,
+        models.CanceledAppointment,
         models.Heartbeat,
         models.StepChange,
     ],

@@ -14,7 +14,7 @@ from ris.errors import (
     TransitionNotAllowed,
     UnknownOrder,
 )
-from ris.inputs import Actor, Identifier, OrderKey, OrderRequest, PatientIdentity
+from ris.inputs import Actor, Identifier, OrderKey, OrderRequest
 from ris.models import Order, Patient, RequestedProcedure, ScheduledProcedureStep
 from ris.services import events, order_numbers, patients, precedence, procedures, provenance, scheduling, tombstones
 from ris.states import StepStatus, Verb
@@ -57,16 +57,6 @@ def place(request: OrderRequest, actor: Actor, *, provisional: bool = False) -> 
         order.is_provisional = False
         order.save(update_fields=["is_provisional"])
     return _apply(order, request, facts, actor, [] if created else _procedures(order))
-
-
-@transaction.atomic
-def await_parent(key: OrderKey, patient: PatientIdentity, actor: Actor) -> None:
-    """Make the parent of an order that comes now, without exams and provisional, if it is not here yet."""
-    if order_numbers.candidates(key).exists():
-        return
-    numbers = {"placer_order_number": key.placer_order_number, "filler_order_number": key.filler_order_number}
-    request = OrderRequest(patient=patient, sender=key.sender, **numbers, procedures=())
-    place(request, actor, provisional=True)
 
 
 @transaction.atomic
