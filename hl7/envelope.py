@@ -2,7 +2,7 @@
 
 import re
 
-from hl7.ack import MessageRejected
+from hl7.ack import FieldRefused, MessageRejected
 from hl7.arrival import Arrival
 from hl7.rules import rules_of
 
@@ -27,7 +27,7 @@ def check_text(arrival: Arrival) -> None:
     assert arrival.feed and arrival.message
     if arrival.message.is_replaced and rules_of(arrival.feed).policies["undecodable"] == "refuse":
         where = arrival.header[18] or arrival.feed.default_character_set
-        raise MessageRejected("102", "MSH^1^18", f"There are bytes outside the character set {where} (MSH-18)")
+        raise FieldRefused("102", "MSH^1^18", f"There are bytes outside the character set {where} (MSH-18)")
     if not _is_known_version(arrival):
         said = arrival.header.component(12, 1)[:8] or "(empty)"
         arrival.message.warnings.append(f"MSH-12 {said} is no version that is known: {_nearest(arrival)} is meant")

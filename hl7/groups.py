@@ -8,6 +8,7 @@ ORC are everybody's (#065).
 from collections.abc import Callable, Hashable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from hl7.er7 import Message, Segment, read_path
 
@@ -23,6 +24,11 @@ class Scope:
     """The segments that speak of one thing."""
 
     segments: list[Segment] = field(default_factory=list)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The names of its segments, once it is whole."""
+        return frozenset(segment.name for segment in self.segments)
 
     def all(self, name: str) -> list[Segment]:
         return [segment for segment in self.segments if segment.name == name]

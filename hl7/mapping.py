@@ -67,8 +67,7 @@ class Reading:
 
     def find(self, scope: Scope, attribute: str) -> Any:
         """The first usable value of an attribute: None if nothing is said, "" if only the explicit null is."""
-        places = self.rules.attributes[attribute]
-        return self._first(attribute, ((place, seen) for place in places for seen in _seen(scope, place)))
+        return self._first(attribute, self.rules.attributes[attribute], scope)
 
     def paths(self, attribute: str) -> list[str]:
         """The places where an attribute is looked for."""
@@ -76,8 +75,7 @@ class Reading:
 
     def every(self, scope: Scope, attribute: str) -> list[Any]:
         """The usable values of all its places, best first."""
-        places = self.rules.attributes[attribute]
-        found = [self._first(attribute, ((place, seen) for seen in _seen(scope, place))) for place in places]
+        found = [self._first(attribute, (place,), scope) for place in self.rules.attributes[attribute]]
         return [value for value in found if value]
 
     def each(self, scope: Scope, attribute: str) -> list[Any]:
@@ -86,8 +84,7 @@ class Reading:
         for source in self.rules.attributes[attribute]:
             by_name.setdefault(source.segment, []).append(source)
         segments = [segment for segment in scope.segments if segment.name in by_name]
-        seen = [(scope.at(segment), by_name[segment.name]) for segment in segments]
-        found = [self._first(attribute, ((place, at) for place in places)) for at, places in seen]
+        found = [self._first(attribute, by_name[segment.name], scope.at(segment), is_one=True) for segment in segments]
         return [value for value in found if value] or [value for value in found if value == ""][:1]
 
     def joined(self, scope: Scope, attribute: str, sign: str) -> str | None:
@@ -95,17 +92,21 @@ class Reading:
         found = self.each(scope, attribute)
         return sign.join(text for value in found for text in value) if found else None
 
-    def _first(self, attribute: str, places: Iterable[tuple[Source, Scope]]) -> Any:
+    def _first(self, attribute: str, places: Iterable[Source], scope: Scope, *, is_one: bool = False) -> Any:
+        """``is_one``: the first segment of a place's name is the one that is meant, whatever its conditions ask."""
         said = None
-        for source, seen in places:
-            text = source.taken(seen, self._modalities, whole=attribute in FIELDS)
-            if not text:
-                said = text if said is None else said
+        for source in places:
+            if source.segment not in scope.names:
                 continue
-            value = self._read(seen, attribute, source, text)
-            if value is not None:
-                self.note(attribute, source.path, seen, value)
-                return value
+            for seen in [scope] if is_one or not source.is_sought else _each_of(scope, source.segment):
+                text = source.taken(seen, self._modalities, whole=attribute in FIELDS)
+                if not text:
+                    said = text if said is None else said
+                    continue
+                value = self._read(seen, attribute, source, text)
+                if value is not None:
+                    self.note(attribute, source.path, seen, value)
+                    return value
         return said
 
     def note(self, attribute: str, place: str, scope: Scope, value: Any) -> None:
@@ -170,6 +171,6 @@ class Reading:
         return at
 
 
-def _seen(scope: Scope, source: Source) -> list[Scope]:
-    """Where a place is looked for: in the first segment of its name, or in each of them."""
-    return [scope.at(segment) for segment in scope.all(source.segment)] if source.is_sought else [scope]
+def _each_of(scope: Scope, name: str) -> list[Scope]:
+    """The scope as each segment of this name sees it."""
+    return [scope.at(segment) for segment in scope.all(name)]

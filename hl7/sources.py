@@ -96,7 +96,7 @@ class Source:
     refuse: bool = False
     regex: re.Pattern[str] | None = None
 
-    @property
+    @cached_property
     def segment(self) -> str:
         return self.path[:3]
 

@@ -132,7 +132,7 @@ def test_102_an_unknown_version_by_the_feeds_policy(wire, feed, version, meant):
 
 
 def test_105_bytes_outside_the_character_set_by_the_feeds_policy(wire, feed):
-    """Replaced and told, or AR 102 with the raw message kept."""
+    """Replaced and told, or AE 102 with the raw message kept."""
     connection, raw = wire(), order(charset="UNICODE UTF-8").replace(b"Sample", b"M\xfcller")
     assert answered(connection, raw)[0] == "AA"
     assert Patient.objects.get().patient_name == "M\ufffdller^Grace"
@@ -141,7 +141,7 @@ def test_105_bytes_outside_the_character_set_by_the_feeds_policy(wire, feed):
     other = raw.replace(b"P100", b"P101").replace(b"||ORM", b"|1|ORM")
     connection.sendall(frame(other))
     answer = answers(connection, 1)[0]
-    assert (answer.value("MSA-1"), answer.value("ERR-2")) == ("AR", "MSH^1^18")
+    assert (answer.value("MSA-1"), answer.value("ERR-2")) == ("AE", "MSH^1^18")
     assert bytes(InboundMessage.objects.latest("id").raw) == other
 
 
