@@ -103,6 +103,8 @@ def verdict(
     if not station.is_active:
         found.reasons.append("the station is not active: its association is refused")
     _compare(of_any(step.pk), keys, found)
+    if question.logged and question.logged.status:
+        found.notes.append(f"the last time it was answered with {question.logged.status:04X}H, not with success")
     filled = keys[len(question.keys) :]
     found.notes += [f"{keyword} = {value} is filled in by the station's profile" for keyword, value in filled]
     return found

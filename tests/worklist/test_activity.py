@@ -160,10 +160,14 @@ def test_unknown_callers(site):
         activity.refused("MR9 ", "SUNVIEW", "10.0.0.9", "calling AE title not recognized", ["Verification SOP Class"])
     activity.recorder.write()
     activity.refused("MR9", "SUNVIEW", "10.0.0.9", "calling AE title not recognized", ["CT Image Storage"])
-    activity.refused("\x1b[31m\r\nÜ" * 9, "\0" * 99, "10.0.0.9", "x\n" * 99, ["\x07" * 99] * 99)
+    activity.refused("\x1b[31m\r\nÜ" * 9, "\0" * 99, "10.0.0.9", "x\n" * 99, [f"\x07{n}" * 99 for n in range(99)])
     activity.recorder.write()
     known = UnknownCaller.objects.get(ae_title="MR9")
-    assert (known.times, known.asked, known.called_ae_title) == (4, ["CT Image Storage"], "SUNVIEW")
+    assert (known.times, known.asked, known.called_ae_title) == (
+        4,
+        ["Verification SOP Class", "CT Image Storage"],
+        "SUNVIEW",
+    )
     strange = UnknownCaller.objects.exclude(ae_title="MR9").get()
     for text in (strange.ae_title, strange.called_ae_title, strange.reason, *strange.asked):
         assert text.isprintable() and text.isascii()
