@@ -59,18 +59,6 @@ class Failure(Exception):
         super().__init__(comment)
 
 
-def missing_attribute(*keywords: str) -> Failure:
-    return Failure(MISSING_ATTRIBUTE, f"Missing: {', '.join(keywords)}", *keywords)
-
-
-def missing_value(*keywords: str) -> Failure:
-    return Failure(MISSING_ATTRIBUTE_VALUE, f"Empty: {', '.join(keywords)}", *keywords)
-
-
-def invalid_value(keyword: str, why: str) -> Failure:
-    return Failure(INVALID_ATTRIBUTE_VALUE, f"{keyword}: {why}", keyword)
-
-
 def answer_to(error: Exception, request: Request) -> Answer:
     """The failure that tells the peer about ``error``; an error nobody foresaw is logged, without its message."""
     own = request.verb in _OWN_FAILURES
