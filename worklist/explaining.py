@@ -12,7 +12,7 @@ from typing import Any
 from django.utils import timezone
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from ris import selectors
+from ris import selectors, sight
 from ris.models import ScheduledProcedureStep, Station
 from ris.states import PENDING, StepStatus
 from worklist import identifier, matching, query_log
@@ -99,7 +99,7 @@ def verdict(
     keys = _filled(question, station)
     asked = dict(keys).get(_STATUS, "").split("\\")
     statuses = PENDING | {status for status in StepStatus if status in asked}
-    found = Verdict(selectors.worklist_obstacles(step, statuses) + selectors.hidden_from(step, station, titles))
+    found = Verdict(selectors.worklist_obstacles(step, statuses) + sight.hidden_from(step, station, titles))
     if not station.is_active:
         found.reasons.append("the station is not active: its association is refused")
     _compare(of_any(step.pk), keys, found)
@@ -111,11 +111,11 @@ def verdict(
 
 
 def _own(step: ScheduledProcedureStep, station: Station, titles: Collection[str]) -> Verdict:
-    found = Verdict(selectors.station_obstacles(step, station, titles))
+    found = Verdict(sight.station_obstacles(step, station, titles))
     if (
         found.reasons
         and station.is_active
-        and not (selectors.worklist_obstacles(step) or selectors.hidden_from(step, station, titles))
+        and not (selectors.worklist_obstacles(step) or sight.hidden_from(step, station, titles))
     ):
         found.notes.append("same department: it is answered to a query that asks for that station, or for any")
     return found

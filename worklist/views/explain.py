@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
-from ris import selectors
+from ris import sight
 from ris.access import staff
 from ris.models import ScheduledProcedureStep, Station
 from worklist import explaining
@@ -69,7 +69,7 @@ def _stations(chosen: Station | None, question: Question | None) -> list[Station
 
 
 def _explained(step: ScheduledProcedureStep, chosen: Station | None, question: Question | None) -> Explained:
-    titles = selectors.siblings()
+    titles = sight.siblings()
     rows = _stations(chosen, question)
     asked = chosen.queries.order_by("-last_at", "-pk")[:QUESTIONS] if chosen and not question else []
     questions = [Question.of(logged) for logged in asked]

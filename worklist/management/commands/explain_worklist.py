@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from ris import selectors
+from ris import sight
 from ris.models import Station
 from worklist import explaining
 from worklist.explaining import Question, Verdict
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         steps = explaining.steps_of(options["accession"])
         if not steps:
             raise CommandError(f"No order has the accession number {options['accession']}.")
-        stations, titles, question = _stations(options["station"]), selectors.siblings(), _question(options)
+        stations, titles, question = _stations(options["station"]), sight.siblings(), _question(options)
         if question:
             self.stdout.write(_asked(question))
         for step in steps:
