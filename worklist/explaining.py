@@ -20,6 +20,7 @@ from worklist.clock import to_site
 from worklist.entry import Entry, of_any
 from worklist.keys import ABOUT_THE_IDENTIFIER, BY_KEYWORD, STEP_BY_KEYWORD, Key
 from worklist.models import WorklistQuery
+from worklist.mwl import TODAY
 from worklist.status import Failure
 from worklist.view import aliases
 
@@ -125,7 +126,7 @@ def _filled(question: Question, station: Station) -> tuple[tuple[str, str], ...]
     """The keys, and behind them those that the station's profile fills in because they were left empty."""
     asked = {keyword for keyword, value in question.keys if value}
     today = f"{timezone.localdate():%Y%m%d}"
-    filled = {keyword: today if value == "TODAY" else value for keyword, value in station.default_keys.items()}
+    filled = {keyword: today if value == TODAY else value for keyword, value in station.default_keys.items()}
     return question.keys + tuple((keyword, value) for keyword, value in filled.items() if keyword not in asked)
 
 
