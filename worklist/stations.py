@@ -1,7 +1,6 @@
 """Who may call, and how a station wants its worklist: read from the database every few seconds, not per association."""
 
 import logging
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from dataclasses import dataclass, field
 from django.db import Error as DatabaseUnavailable
 
 from ris.models import Station
-from ris.selectors import active_stations
+from ris.selectors import active_stations, siblings
 
 logger = logging.getLogger(__name__)
 
@@ -42,53 +41,57 @@ class Profile:
 
 
 class Stations:
-    """The profiles of all AE titles that may call, aliases included, read anew every STATIONS_SECONDS.
+    """The profiles of all AE titles that may call, aliases included; to be read anew after STATIONS_SECONDS.
 
     While the database is away the last list holds, so that a scanner is told A700H and not that it is unknown.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._read_at = 0.0
-        self._profiles: dict[str, Profile] = {}
+        self._profiles: dict[str, Profile] | None = None
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether ``find`` may be believed without ``read`` before."""
+        return self._profiles is not None and time.monotonic() < self._read_at + STATIONS_SECONDS
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the list was ever read."""
+        return self._profiles is not None
 
     def find(self, ae_title: str) -> Profile | None:
-        """The profile of who calls by this AE title; None: unknown or not active."""
-        with self._lock:
-            if not self._read_at or time.monotonic() > self._read_at + STATIONS_SECONDS:
-                self._read()
-            return self._profiles.get(ae_title)
+        """The profile of who calls by this AE title; None: unknown or not active. Does not ask the database."""
+        return (self._profiles or {}).get(ae_title)
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Ask the database, off the event loop."""
+        began = time.monotonic()
         try:
             self._profiles = profiles()
         except DatabaseUnavailable as error:
             logger.error("stations cannot be read: %s", type(error).__name__)
-        self._read_at = time.monotonic()
+        self._read_at = began
 
 
 def profiles() -> dict[str, Profile]:
     """AE title or alias -> profile, of all active stations."""
-    stations = list(active_stations().prefetch_related("aliases"))
-    departments: dict[int | None, set[str]] = {}
-    for station in stations:
-        departments.setdefault(station.department_id, set()).add(station.ae_title)
+    titles = siblings()
     found = {}
-    for station in stations:
-        profile = of(station, frozenset(departments[station.department_id]))
+    for station in active_stations().prefetch_related("aliases"):
+        profile = of(station, titles[station.pk])
         found |= dict.fromkeys((station.ae_title, *profile.aliases), profile)
     return found
 
 
-def of(station: Station, department: frozenset[str]) -> Profile:
-    """A station's profile; ``department`` are the AE titles of its department's stations."""
-    own = frozenset({station.ae_title})
+def of(station: Station, titles: frozenset[str]) -> Profile:
+    """A station's profile; ``titles`` are its ``siblings``."""
     return Profile(
         pk=station.pk,
         ae_title=station.ae_title,
         modality=station.modality,
         aliases=frozenset(alias.ae_title for alias in station.aliases.all()),
-        siblings=department if station.department_id else own,
+        siblings=titles,
         character_set=station.character_set,
         only_arrived=station.only_arrived,
         days_before=station.days_before,

@@ -17,9 +17,12 @@ PROCESSING_FAILURE = 0x0110
 DUPLICATE_SOP_INSTANCE = 0x0111
 NO_SUCH_SOP_INSTANCE = 0x0112
 INVALID_SOP_INSTANCE = 0x0117
+NO_SUCH_SOP_CLASS = 0x0118
 MISSING_ATTRIBUTE = 0x0120
 MISSING_ATTRIBUTE_VALUE = 0x0121
 NOT_AUTHORIZED = 0x0124
+SOP_CLASS_NOT_SUPPORTED = 0x0122
+UNRECOGNIZED_OPERATION = 0x0211
 RESOURCE_LIMITATION = 0x0213
 OUT_OF_RESOURCES = 0xA700
 MAY_NO_LONGER_BE_UPDATED = 0xA710
@@ -82,7 +85,7 @@ def answer_to(error: Exception, request: Request) -> Answer:
         logger.error("%s of %s failed: %s", request.verb, request.calling_ae_title, type(error).__name__)
         return Answer(status=OUT_OF_RESOURCES if own else PROCESSING_FAILURE, comment="Storage not available")
     # The message may quote a patient's data, so only its kind and place are logged.
-    logger.error("%s of %s failed: %s", request.verb, request.calling_ae_title, _place(error))
+    logger.error("%s of %s failed: %s", request.verb, request.calling_ae_title, place(error))
     return Answer(status=CANNOT_UNDERSTAND if own else PROCESSING_FAILURE, comment="Internal error")
 
 
@@ -98,7 +101,8 @@ def _malformed(verb: str) -> int:
     return CANNOT_UNDERSTAND if verb == "C-STORE" else INVALID_ATTRIBUTE_VALUE
 
 
-def _place(error: Exception) -> str:
+def place(error: BaseException) -> str:
+    """Kind and place of an error: its message may quote a patient's data."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

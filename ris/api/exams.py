@@ -1,5 +1,6 @@
 """Exams for other programs, read only."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db.models import QuerySet
@@ -40,14 +41,15 @@ class ExamViewSet(ReadOnlyModelViewSet):
     def worklist(self, request: Request, pk: int) -> Response:
         """For each active station: is the exam on its worklist now, and if not, what keeps it off."""
         steps = list(self.get_object().steps.all())
-        stations = selectors.active_stations()
-        return Response(StationWorklistSerializer([_seen_by(station, steps) for station in stations], many=True).data)
+        titles = selectors.siblings()
+        seen = [_seen_by(station, titles[station.pk], steps) for station in selectors.active_stations()]
+        return Response(StationWorklistSerializer(seen, many=True).data)
 
 
-def _seen_by(station: Station, steps: list[ScheduledProcedureStep]) -> dict[str, Any]:
+def _seen_by(station: Station, titles: Collection[str], steps: list[ScheduledProcedureStep]) -> dict[str, Any]:
     seen = []
     for step in steps:
-        obstacles = selectors.station_obstacles(step, station)
+        obstacles = selectors.station_obstacles(step, station, titles)
         seen.append(
             {
                 "scheduled_procedure_step_id": step.scheduled_procedure_step_id,

@@ -6,22 +6,33 @@ import pytest
 
 from worklist.door import Door
 from worklist.emulator import Modality
+from worklist.limits import USUAL, Limits
 from worklist.scp import store_door, worklist_door
 
 
 @pytest.fixture
-def worklist_port(transactional_db, site) -> Iterator[int]:
-    yield from _opened(worklist_door(("127.0.0.1", 0)))
+def limits() -> Limits:
+    """What the worklist's door allows; a test module may override it."""
+    return USUAL
+
+
+@pytest.fixture
+def front_door(transactional_db, site, limits) -> Iterator[Door]:
+    """The worklist's."""
+    door = worklist_door(("127.0.0.1", 0), limits=limits).start()
+    yield door
+    door.stop(seconds=1)
+
+
+@pytest.fixture
+def worklist_port(front_door) -> int:
+    return front_door.port
 
 
 @pytest.fixture
 def store_port(transactional_db, site, settings, tmp_path) -> Iterator[int]:
     settings.DATA_DIR = tmp_path
-    yield from _opened(store_door(("127.0.0.1", 0)))
-
-
-def _opened(door: Door) -> Iterator[int]:
-    door.start()
+    door = store_door(("127.0.0.1", 0)).start()
     yield door.port
     door.stop(seconds=1)
 

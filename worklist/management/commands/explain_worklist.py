@@ -30,10 +30,11 @@ class Command(BaseCommand):
             stations = [station for station in stations if station.ae_title == options["station"]]
             if not stations:
                 raise CommandError(f"No station has the AE title {options['station']}.")
+        titles = selectors.siblings()
         for step in steps:
             self.stdout.write(_headline(step))
             for station in stations:
-                obstacles = "; ".join(selectors.station_obstacles(step, station))
+                obstacles = "; ".join(selectors.station_obstacles(step, station, titles[station.pk]))
                 self.stdout.write(f"  {station.ae_title}: {obstacles or 'on its worklist'}")
 
 
