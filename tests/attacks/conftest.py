@@ -25,7 +25,8 @@ def demo_site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture(scope="session")
 def worklist(demo_site: Site) -> Iterator[Server]:
     with Server(demo_site, "worklist_scp") as server:
-        warm(server, wire.associate_request((wire.WORKLIST, [wire.IMPLICIT])), wire.find_request(identifier()))
+        warm(server, wire.associate_request((wire.VERIFICATION, [wire.IMPLICIT])), wire.ECHO_REQUEST)
+        warm(server, wire.associate_request((wire.WORKLIST, [wire.IMPLICIT])), wire.find_request(identifier()), 2)
         yield server
 
 
@@ -36,15 +37,15 @@ def store(demo_site: Site) -> Iterator[Server]:
         yield server
 
 
-def warm(server: Server, request: bytes, asked: bytes) -> None:
+def warm(server: Server, request: bytes, asked: bytes, at_once: int = 8) -> None:
     """What is made once is made: thread pools, database connections, what is read on the first request."""
 
     def once(_number: int) -> int:
         with wire.Peer(server.port, seconds=60) as peer:
             return peer.associate(request).send(asked).answer()
 
-    with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(once, range(24))) == {0}
+    with ThreadPoolExecutor(at_once) as pool:
+        assert set(pool.map(once, range(3 * at_once))) == {0}
 
 
 def identifier() -> bytes:
