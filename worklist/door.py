@@ -101,6 +101,10 @@ class Door:
     def dialogue(self, peer: Peer, line: Line) -> Dialogue:
         return Dialogue(self._service, peer, line)
 
+    def entered(self, acceptor: Acceptor) -> None:
+        self._associations.add(acceptor)
+        self._empty.clear()
+
     def left(self, acceptor: Acceptor) -> None:
         self._associations.discard(acceptor)
         self._listener.left(acceptor.address)
@@ -108,10 +112,7 @@ class Door:
             self._empty.set()
 
     def _association(self, address: str) -> Association:
-        association = Association(self, address)
-        self._associations.add(association)
-        self._empty.clear()
-        return association
+        return Association(self, address)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
