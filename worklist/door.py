@@ -33,8 +33,9 @@ _THREAD_SECONDS = 5.0
 class Door:
     """One listening port with its handlers by verb: ``{"C-ECHO": handler, ...}``, and ``query`` for C-FIND.
 
-    ``contexts`` are abstract syntax -> transfer syntaxes; ``incoming`` opens a file for each object to store,
-    ``stations`` are who may come in. With ``tls`` the port speaks only TLS. With ``reuse_port`` several processes may listen at one address.
+    ``contexts`` are abstract syntax -> transfer syntaxes; ``incoming`` opens a file for each object to store;
+    ``stations`` are who may come in. With ``tls`` the port speaks only TLS. With ``reuse_port`` several processes may
+    listen at one address.
     """
 
     def __init__(
