@@ -47,7 +47,13 @@ class StationAdmin(admin.ModelAdmin):
                 "fields": ["character_set", "overlong", "most_answers", "default_keys"],
             },
         ),
-        ("MPPS", {"fields": ["sends_mpps", "mpps_strictness", "quiet_minutes"]}),
+        (
+            "MPPS",
+            {
+                "description": "How what it reports is taken; what Table F.7.2-1 (PS3.4) does not allow is counted",
+                "fields": ["sends_mpps", "mpps_strictness", "quiet_minutes"],
+            },
+        ),
     ]
 
 
@@ -114,6 +120,7 @@ admin.site.register(
         models.Instance,
         models.Tombstone,
         models.Heartbeat,
+        models.StepChange,
     ],
     ReadOnlyAdmin,
 )

@@ -33,6 +33,7 @@ PROCESSES: dict[str, str] = {
     "store": "store_scp",
     "hl7-in": "hl7_listener",
     "hl7-out": "hl7_sender",
+    "mpps-out": "mpps_sender",
     "worker": "worker",
 }
 

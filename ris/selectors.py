@@ -12,21 +12,24 @@ from django.db.models.functions import Coalesce
 
 from ris import visibility
 from ris.errors import UnknownPerformedStep
+from ris.inputs import Identifier
 from ris.models import (
     ExpectedInstance,
     Instance,
     Order,
     Patient,
+    PatientIdentifier,
     PerformedProcedureStep,
     RequestedProcedure,
     Room,
     ScheduledProcedureStep,
+    Series,
     Station,
     Study,
     WorkflowEvent,
     name_key,
 )
-from ris.states import OVER, PENDING, PerformedStatus, StepStatus
+from ris.states import OVER, PENDING, WRONG_ENTRY, PerformedStatus, StepStatus
 
 
 def site_zone() -> ZoneInfo:
@@ -105,12 +108,15 @@ def performed_step(sop_instance_uid: str) -> PerformedProcedureStep:
 
 def exams() -> QuerySet[RequestedProcedure]:
     """Exams with patient, visit, steps and stations, annotated with ``images_expected`` and ``images_arrived``."""
-    final = ~Q(performed_step__status=PerformedStatus.IN_PROGRESS)
-    expected = ExpectedInstance.objects.filter(
-        final, performed_step__scheduled_steps__requested_procedure=OuterRef("pk")
-    )
-    arrived = Instance.objects.filter(
+    expected = counted_instances().filter(performed_step__scheduled_steps__requested_procedure=OuterRef("pk"))
+    arrived = arrived_instances().filter(
         series__study__requested_procedure=OuterRef("pk"), series__study__mismatch=Study.Mismatch.NONE
+    )
+    # Images of a group lie in the study of one of its exams.
+    elsewhere = (
+        arrived_instances()
+        .filter(sop_instance_uid=OuterRef("sop_instance_uid"))
+        .exclude(series__study__requested_procedure=OuterRef(OuterRef("pk")))
     )
     return (
         RequestedProcedure.objects.select_related("order__patient", "order__visit")
@@ -120,9 +126,31 @@ def exams() -> QuerySet[RequestedProcedure]:
         )
         .annotate(
             images_expected=_count(expected, "performed_step__scheduled_steps__requested_procedure"),
-            images_arrived=_count(arrived, "series__study__requested_procedure"),
+            images_arrived=_count(arrived, "series__study__requested_procedure")
+            + _count(expected.filter(Exists(elsewhere)), "performed_step__scheduled_steps__requested_procedure"),
         )
     )
+
+
+def counted_instances() -> QuerySet[ExpectedInstance]:
+    """The instances that final MPPS list, without those of a wrong entry: they are of another exam, or of none."""
+    return ExpectedInstance.objects.exclude(performed_step__status=PerformedStatus.IN_PROGRESS).exclude(
+        performed_step__status=PerformedStatus.DISCONTINUED, performed_step__discontinuation_code=WRONG_ENTRY
+    )
+
+
+def arrived_instances() -> QuerySet[Instance]:
+    """Instances that count for an exam: neither of another patient nor of a wrong entry."""
+    return Instance.objects.filter(series__wrong_entry=False).exclude(series__study__mismatch=Study.Mismatch.PATIENT)
+
+
+def is_named_by(patient_pk: int, named: Identifier | None) -> bool:
+    """Whether a scanner's identifier is one of the patient's, also one merged away. Who names nobody, or no issuer, is
+    not held against it."""
+    if not named:
+        return True
+    own = PatientIdentifier.objects.filter(patient=patient_pk, value=named.value)
+    return (own.filter(issuer__in=[named.issuer, ""]) if named.issuer else own).exists()
 
 
 def _count(rows: QuerySet, group: str) -> Coalesce:
@@ -192,9 +220,11 @@ def unscheduled_steps() -> QuerySet[ScheduledProcedureStep]:
 
 def to_reconcile() -> tuple[QuerySet[PerformedProcedureStep], QuerySet[Study]]:
     """MPPS and studies that do not fit what was ordered."""
+    withdrawn = Series.objects.filter(wrong_entry=True).values_list("study", flat=True)
+    marked = Study.objects.exclude(mismatch="").values_list("pk", flat=True).union(withdrawn)
     return (
         PerformedProcedureStep.objects.exclude(mismatch="").order_by("-created_at"),
-        Study.objects.exclude(mismatch="").order_by("-last_instance_at"),
+        Study.objects.filter(pk__in=marked).order_by("-last_instance_at"),
     )
 
 

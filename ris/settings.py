@@ -10,6 +10,11 @@ DATA_DIR = environment.data_dir("SUNVIEW_DATA_DIR", BASE_DIR / "var")
 HTTP_ADDRESS = environment.address("SUNVIEW_HTTP", "127.0.0.1:8000")
 DICOM_ADDRESS = environment.address("SUNVIEW_DICOM", "127.0.0.1:11112")
 STORE_ADDRESS = environment.address("SUNVIEW_STORE", "127.0.0.1:11113")
+DICOM_TLS_ADDRESS = environment.address_if_set("SUNVIEW_DICOM_TLS", "0.0.0.0:2762")
+STORE_TLS_ADDRESS = environment.address_if_set("SUNVIEW_STORE_TLS", "0.0.0.0:2763")
+TLS_CONTEXT = environment.tls(
+    "SUNVIEW_TLS_CERTIFICATE", "SUNVIEW_TLS_KEY", "SUNVIEW_TLS_CA", ["SUNVIEW_DICOM_TLS", "SUNVIEW_STORE_TLS"]
+)
 MLLP_ADDRESS = environment.address("SUNVIEW_MLLP", "127.0.0.1:2575")
 AE_TITLE = environment.ae_title("SUNVIEW_AE_TITLE", "SUNVIEW")
 
@@ -133,7 +138,12 @@ Q_CLUSTER = {
 #: Days for which messages are kept that were carried out or settled.
 MESSAGE_DAYS = environment.days("SUNVIEW_MESSAGE_DAYS", "365")
 #: Sweeps of the edges, beside those of ``ris.tasks``: task -> minutes between two runs.
-SCHEDULES = {"hl7.tasks.settle_repeated": 10, "hl7.tasks.purge": 60}
+SCHEDULES = {
+    "hl7.tasks.settle_repeated": 10,
+    "hl7.tasks.purge": 60,
+    "worklist.mpps_tasks.forget_early_updates": 5,
+    "worklist.mpps_tasks.purge_forwards": 60,
+}
 
 LOGGING = {
     "version": 1,

@@ -32,6 +32,10 @@ class PerformedStatus(StrEnum):
     DISCONTINUED = "DISCONTINUED"
 
 
+#: DCM 110514 "Incorrect worklist entry selected" (PS3.16 CID 9300): a DISCONTINUED step with it was never of its entry.
+WRONG_ENTRY = "110514"
+
+
 class ExamStatus(StrEnum):
     """What the clinic says of a requested procedure as a whole."""
 
@@ -78,7 +82,7 @@ TRANSITION_ROWS: tuple[tuple[Verb, tuple[StepStatus, ...], StepStatus | None, st
     (Verb.RESUME, (_S.DISCONTINUED, _S.NO_SHOW), _S.STARTED, "MPPS N-CREATE for a step thought to be over"),
     (Verb.COMPLETE, (_S.STARTED,), _S.COMPLETED, "all its MPPS final and one COMPLETED; quiet study without MPPS"),
     (Verb.DISCONTINUE, (_S.STARTED,), _S.DISCONTINUED, "all its MPPS DISCONTINUED"),
-    (Verb.RESTORE, (_S.STARTED,), _S.SCHEDULED, "MPPS DISCONTINUED with DCM 110514, wrong entry picked"),
+    (Verb.RESTORE, (_S.STARTED,), _S.SCHEDULED, "all its MPPS DISCONTINUED with DCM 110514, wrong entry picked"),
     (Verb.CANCEL, (_S.NEW, _S.SCHEDULED, _S.ARRIVED, _S.READY), _S.CANCELED, "ORC-1 CA/OC/DC, front desk"),
     (Verb.NO_SHOW, (_S.SCHEDULED,), _S.NO_SHOW, "front desk, SIU S26"),
     (Verb.HOLD, (_S.NEW, _S.SCHEDULED, _S.ARRIVED), None, "ORC-1 HD, front desk: hidden from worklists"),
@@ -110,18 +114,19 @@ def verb_for_performed(current: str, performed: Iterable[str], wrong_entry: bool
     Derived from *all* MPPS of the step, so that append (a second MPPS), group and repeats come out the same in any
     order. A new MPPS never re-opens a COMPLETED step: it is appended (DESIGN section 3).
 
-    ``wrong_entry``: the MPPS that ended last carries DCM 110514 "Incorrect worklist entry selected".
+    ``performed`` is without those that ended as a wrong entry (``WRONG_ENTRY``), which say nothing about the step;
+    ``wrong_entry``: there was such a one.
     """
     status, states = StepStatus(current), {PerformedStatus(state) for state in performed}
-    if not states or status in (_S.COMPLETED, _S.CANCELED, _S.NEW):
+    if status in (_S.COMPLETED, _S.CANCELED, _S.NEW):
         return None
+    if not states:
+        return Verb.RESTORE if wrong_entry and status is _S.STARTED else None
     if PerformedStatus.IN_PROGRESS in states:
         return _verb_to_begin(status)
     if status is not _S.STARTED:
         return None
-    if PerformedStatus.COMPLETED in states:
-        return Verb.COMPLETE
-    return Verb.RESTORE if wrong_entry else Verb.DISCONTINUE
+    return Verb.COMPLETE if PerformedStatus.COMPLETED in states else Verb.DISCONTINUE
 
 
 def _verb_to_begin(status: StepStatus) -> Verb | None:

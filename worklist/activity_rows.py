@@ -1,7 +1,7 @@
 """The facts of ``worklist.activity`` in memory, bounded, and how they become rows: one transaction, few statements."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,7 +39,7 @@ class Tally:
         self.values |= later.values
 
 
-class Newest(dict[Hashable, Any]):
+class Newest(dict[Any, Any]):
     """The newest of what was noted; when it is full the one noted longest ago gives way."""
 
     def __init__(self, most: int = MOST_WAITING) -> None:
@@ -189,12 +189,13 @@ def _moment(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC)
 
 
-def _upsert(model: type[Model], unique: tuple[str, ...], rows: list[Mapping[str, Any]]) -> None:
-    """Insert the rows, or where there is one already add to ``times``, keep ``first_at`` and replace the rest."""
+def _upsert(model: type[Model], unique: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert the rows, all of the same columns, or where there is one already add to ``times``, keep ``first_at`` and
+    replace the rest."""
     if not rows:
         return
-    fields = [model._meta.get_field(name.removesuffix("_id")) for name in rows[0]]
-    table, columns = connection.ops.quote_name(model._meta.db_table), [field.column for field in fields]
+    fields = {field.column: field for field in model._meta.concrete_fields}
+    table, columns = connection.ops.quote_name(model._meta.db_table), list(rows[0])
     quoted = {column: connection.ops.quote_name(column) for column in columns}
     changes = [
         f"{name} = {_times(table)}" if column == "times" else f"{name} = EXCLUDED.{name}"
@@ -205,10 +206,7 @@ def _upsert(model: type[Model], unique: tuple[str, ...], rows: list[Mapping[str,
         f"INSERT INTO {table} ({', '.join(quoted.values())}) VALUES ({', '.join(['%s'] * len(columns))}) "
         f"ON CONFLICT ({', '.join(quoted[name] for name in unique)}) DO UPDATE SET {', '.join(changes)}"
     )
-    values = [
-        [field.get_db_prep_save(value, connection) for field, value in zip(fields, row.values(), strict=True)]
-        for row in rows
-    ]
+    values = [[fields[column].get_db_prep_save(value, connection) for column, value in row.items()] for row in rows]
     with connection.cursor() as cursor:
         cursor.executemany(sql, values)
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydicom.dataset import Dataset
 
@@ -13,6 +12,10 @@ VERIFICATION = "1.2.840.10008.1.1"
 MODALITY_WORKLIST = "1.2.840.10008.5.1.4.31"
 MPPS = "1.2.840.10008.3.1.2.3.3"
 MPPS_RETRIEVE = "1.2.840.10008.3.1.2.3.4"
+
+#: Identifies Sunview in associations and as the writer of files (PS3.7 D.3.3.2, PS3.10 7.1).
+IMPLEMENTATION_CLASS_UID = "2.25.166722226303396393437466613361397416527"
+IMPLEMENTATION_VERSION_NAME = "SUNVIEW"
 
 SUCCESS = 0x0000
 PENDING = 0xFF00
@@ -24,7 +27,8 @@ CANCEL = 0xFE00
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One request of a peer. ``data`` is the encoded identifier, attribute list or modification list; an object to
-    store is not in it but in ``file``, a file that holds just the encoded data set and is removed after the answer.
+    store is not in it but in ``file``, behind ``file_offset`` bytes of preamble and file meta information of ours. The
+    file is removed before the answer, unless the handler moved it.
 
     ``sop_instance_uid`` is the affected or requested one, None if the peer gave none. ``station`` is who calls;
     ``calling_ae_title`` what it calls itself, which may be an alias. ``received_at`` is when the request was whole, on
@@ -41,6 +45,7 @@ class Request:
     sop_instance_uid: str | None = None
     data: bytes = b""
     file: Path | None = None
+    file_offset: int = 0
     asked_tags: tuple[int, ...] = ()
     is_cancelled: Callable[[], bool] = field(default=lambda: False)
 
@@ -57,7 +62,11 @@ class Request:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """The status (0000,0900) with what explains it, and the data set that goes back: as ``dataset``, or as ``data``,
-    encoded in the request's transfer syntax already."""
+    encoded in the request's transfer syntax already.
+
+    A handler that made an instance's UID itself puts it as AffectedSOPInstanceUID into ``dataset``; it goes into the
+    command set (PS3.7 10.1.5.1.4).
+    """
 
     status: int
     dataset: Dataset | None = None
@@ -65,14 +74,3 @@ class Answer:
     comment: str = ""
     error_id: int | None = None
     tags: tuple[int, ...] = ()
-
-    def status_elements(self) -> dict[str, Any]:
-        """The command elements beside the data set; an Error Comment (0000,0902) has at most 64 characters."""
-        elements: dict[str, Any] = {"Status": self.status}
-        if self.comment:
-            elements["ErrorComment"] = self.comment[:64]
-        if self.error_id is not None:
-            elements["ErrorID"] = self.error_id
-        if self.tags:
-            elements["AttributeIdentifierList"] = list(self.tags)
-        return elements

@@ -8,6 +8,7 @@ import logging
 import re
 import warnings
 from io import BytesIO
+from mmap import mmap
 
 import pydicom.config
 from pydicom.charset import python_encoding
@@ -60,9 +61,9 @@ def decode(data: bytes, implicit_vr: bool, character_set: str = "ISO_IR 192") ->
     return dataset
 
 
-def check_structure(data: bytes, implicit_vr: bool) -> None:
-    """MalformedDataset unless the elements of ``data`` fill it exactly; values and texts are not looked at."""
-    _Walk(data, implicit_vr).whole()
+def check_structure(data: bytes | mmap, implicit_vr: bool, start: int = 0) -> None:
+    """MalformedDataset unless the elements of ``data`` fill it from ``start`` on; no value is looked at."""
+    _Walk(data, implicit_vr, keeps_texts=False).whole(start)
 
 
 def texts(data: bytes, implicit_vr: bool) -> list[bytes]:
@@ -109,13 +110,13 @@ def _check_text(text: bytes, codec: str) -> None:
 class _Walk:
     """Walks the encoded elements by their lengths, decoding nothing, and collects the raw texts."""
 
-    def __init__(self, data: bytes, implicit_vr: bool) -> None:
-        self.data, self.implicit_vr = data, implicit_vr
+    def __init__(self, data: bytes | mmap, implicit_vr: bool, keeps_texts: bool = True) -> None:
+        self.data, self.implicit_vr, self._keeps_texts = data, implicit_vr, keeps_texts
         self.elements = self.items = 0
         self.texts: list[bytes] = []
 
-    def whole(self) -> None:
-        self._elements(0, len(self.data), self.implicit_vr, 0, False)
+    def whole(self, start: int = 0) -> None:
+        self._elements(start, len(self.data), self.implicit_vr, 0, False)
 
     def _elements(self, at: int, end: int, implicit: bool, depth: int, delimited: bool) -> int:
         """Walk elements up to ``end``, or up to an item delimiter if ``delimited``; where they end."""
@@ -148,7 +149,7 @@ class _Walk:
             raise MalformedDataset(f"an element at byte {at} claims more bytes than there are")
         if vr == b"SQ":
             return self._items(at, at + length, implicit, depth, False)
-        if vr in TEXT_VRS:
+        if vr in TEXT_VRS and self._keeps_texts:
             self.texts.append(self.data[at : at + length])
         return at + length
 

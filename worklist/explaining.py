@@ -7,6 +7,7 @@ with the exam's own value, and what was asked by a pattern cannot be told.
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, time
+from typing import Any
 
 from django.utils import timezone
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -180,7 +181,7 @@ def _own_values(entry: Entry, keyword: str) -> Iterator[str]:
     """The entry's values of an attribute as texts; of a name the whole and each component group (PS3.5 6.2.1)."""
     sequence, _dot, nested = keyword.rpartition(".")
     key: Key | None = STEP_BY_KEYWORD.get(sequence or nested) or BY_KEYWORD.get(sequence or nested)
-    value = key.value(entry) if key else None
+    value: Any = key.value(entry) if key else None
     if key and sequence:
         key = key.by_keyword.get(nested)
         value = [key.value(row) for row in value] if key else None

@@ -36,6 +36,7 @@ class AddStationForm(forms.ModelForm):
     class Meta:
         model = Station
         fields = ("ae_title", "name", "modality", "room", "department", "sends_mpps", "character_set")
+        labels = {"sends_mpps": "Sends MPPS"}
 
     def __init__(self, caller: UnknownCaller, data: Any = None) -> None:
         super().__init__(data, initial={"ae_title": caller.ae_title} | known(caller), label_suffix="")

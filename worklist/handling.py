@@ -1,7 +1,7 @@
-"""What every handler runs in: each error becomes a status, and the thread's database connection is given back."""
+"""What every handler runs in: each error becomes a status that the peer is answered with."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 
 from django.db import connection
 
@@ -17,26 +17,17 @@ QueryHandler = Callable[[Request], Iterable[Answer]]
 def answer(handler: Handler, request: Request) -> Answer:
     """The handler's answer, or the failure that its error means."""
     try:
-        return _logged(handler(request), request)
-    except Exception as error:  # noqa: BLE001 - no error may reach the library: it would answer C-ECHO with success
-        return _logged(status.answer_to(error, request), request)
-    finally:
-        # Threads come and go with associations, and each would leave its connection open (reliability.md, fact 6).
-        connection.close()
+        return logged(handler(request), request)
+    except Exception as error:  # noqa: BLE001 - every error is told to the peer
+        return logged(status.answer_to(error, request), request)
 
 
-def answers(handler: QueryHandler, request: Request) -> Iterator[Answer]:
-    """The handler's answers. It reads all it needs from the database before it gives back its iterable."""
+def answers(handler: QueryHandler, request: Request) -> Generator[Answer, None, None]:
+    """The handler's answers, the last of them a failure if it breaks off."""
     try:
-        rows = handler(request)
+        yield from handler(request)
     except Exception as error:  # noqa: BLE001 - as above
-        rows = [_logged(status.answer_to(error, request), request)]
-    finally:
-        connection.close()
-    try:
-        yield from rows
-    except Exception as error:  # noqa: BLE001 - as above
-        yield _logged(status.answer_to(error, request), request)
+        yield logged(status.answer_to(error, request), request)
 
 
 def echo(request: Request) -> Answer:
@@ -46,7 +37,8 @@ def echo(request: Request) -> Answer:
     return Answer(status=SUCCESS)
 
 
-def _logged(result: Answer, request: Request) -> Answer:
+def logged(result: Answer, request: Request) -> Answer:
+    """``result``, and a line in the log if it is a failure."""
     if result.status != SUCCESS:
         logger.warning(
             "%s of %s, %s: %04XH %s",

@@ -3,6 +3,18 @@
 from django.db import models
 
 from ris.models import ScheduledProcedureStep, Station
+from worklist.destinations import EarlyUpdate, MppsDestination, MppsForward
+
+__all__ = [
+    "EarlyUpdate",
+    "MppsDefect",
+    "MppsDestination",
+    "MppsForward",
+    "StationActivity",
+    "TextLoss",
+    "UnknownCaller",
+    "WorklistQuery",
+]
 
 
 class StationActivity(models.Model):

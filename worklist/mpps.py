@@ -1,36 +1,47 @@
-"""Modality Performed Procedure Step: N-CREATE, N-SET and N-GET (PS3.4 annex F, Table F.7.2-1).
+"""Modality Performed Procedure Step: N-CREATE, N-SET and N-GET (PS3.4 annex F). ``mpps_rules`` says what is refused.
 
-Where the table is strict about what makes the object usable, so are we: Type 1 attributes, status, final state. Type 2
-attributes that a scanner leaves out are taken as empty. An N-SET that repeats attributes which may not be set (patient,
-scheduled step, start) is applied without them and logged: the end of a scan must not be lost to a redundant element.
+What a message says, and what of it goes on to other systems, is durable in one transaction before it is answered.
 """
 
+import json
 import logging
-from datetime import datetime
-from typing import Any
 
-from pydicom.datadict import keyword_for_tag
+from django.db import transaction
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from ris import selectors
-from ris.inputs import Actor, Code, Identifier, InstanceReference, ScheduledStepReference, StepReport
+from ris.errors import DuplicatePerformedStep, UnknownPerformedStep
+from ris.inputs import Actor, StepReport
+from ris.models import Station
 from ris.services import performing
-from ris.states import PerformedStatus
-from worklist import clock, encoding, handling, mpps_rules
+from worklist import activity, early_updates, encoding, forwarding, handling, mpps_report, mpps_rules
 from worklist.dimse import SUCCESS, Answer, Request
-from worklist.mpps_rules import text_of
+from worklist.mpps_rules import Defect, Kind
+from worklist.mpps_table import BY_KEYWORD, NOT_ALLOWED, RULES
 
 logger = logging.getLogger(__name__)
+
+#: Warning of an N-GET: requested optional attributes are not supported (PS3.4 F.8.2).
+NOT_SUPPORTED = 0x0001
+_SPECIFIC_CHARACTER_SET = 0x00080005
+_TABLE_TAGS = frozenset(rule.tag for rule in RULES)
 
 
 def create(request: Request) -> Answer:
     """N-CREATE: a performed procedure step begins. Without an instance UID we make one (PS3.7 10.1.5.1.4)."""
     uid = request.sop_instance_uid or generate_uid(prefix=None)
     mpps_rules.check_instance_uid(uid)
-    attributes = encoding.decode(request.data, request.implicit_vr, request.character_set)
-    mpps_rules.check_create(attributes)
-    performing.start(_created(uid, attributes), _actor(request, uid))
+    attributes = _decode(request)
+    _judge(request, [*_character_set(request, attributes), *mpps_rules.create_defects(attributes)])
+    report = mpps_report.created(uid, attributes)
+    try:
+        with transaction.atomic():
+            performing.start(report, _actor(request, uid))
+            forwarding.put_create(request.station, uid, attributes, report.attributes)
+    except DuplicatePerformedStep:
+        _log_repeat(report)
+        raise
     if request.sop_instance_uid:
         return Answer(status=SUCCESS)
     made = Dataset()
@@ -41,101 +52,68 @@ def create(request: Request) -> Answer:
 def update(request: Request) -> Answer:
     """N-SET: the step goes on or ends. What it needs to end may have come with this or an earlier message."""
     uid = request.sop_instance_uid or ""
-    modification = encoding.decode(request.data, request.implicit_vr, request.character_set)
-    performed = selectors.performed_step(uid)
-    if refused := mpps_rules.drop_not_settable(modification):
-        logger.warning("N-SET of %s repeats what cannot be set: %s", handling.printable(uid), " ".join(refused))
-    if not performed.is_final:  # else the service refuses, whatever the modification holds
-        mpps_rules.check_set(modification, performed.attributes)
-    performing.update(_updated(uid, modification), _actor(request, uid))
+    mpps_rules.check_instance_uid(uid)
+    modification = _decode(request)
+    try:
+        with transaction.atomic():
+            performed = performing.lock(uid)
+            if not performed.is_final:  # else the service refuses, whatever the modification holds
+                defects = mpps_rules.set_defects(modification, performed.attributes)
+                _judge(request, [*_character_set(request, modification), *defects])
+            mpps_rules.drop_not_settable(modification)
+            report = mpps_report.updated(uid, modification)
+            performing.update(report, _actor(request, uid))
+            forwarding.put_set(uid, modification, report.attributes)
+    except UnknownPerformedStep:
+        early_updates.park(request.calling_ae_title, uid, mpps_report.to_json(modification))
+        raise
     return Answer(status=SUCCESS)
 
 
 def get(request: Request) -> Answer:
     """N-GET (PS3.4 F.8): the object as it stands; only the attributes asked for if any were named."""
-    performed = selectors.performed_step(request.sop_instance_uid or "")
-    stored = Dataset.from_json(performed.attributes)
-    stored.SpecificCharacterSet = "ISO_IR 192"
-    if request.asked_tags:
-        asked = {*request.asked_tags, 0x00080005}
-        for tag in [element.tag for element in stored if element.tag not in asked]:
-            del stored[tag]
-    return Answer(status=SUCCESS, dataset=stored)
+    uid = request.sop_instance_uid or ""
+    mpps_rules.check_instance_uid(uid)
+    stored, asked = selectors.performed_step(uid).attributes, set(request.asked_tags)
+    kept = {tag: element for tag, element in stored.items() if not asked or int(tag, 16) in asked}
+    dataset = Dataset.from_json(kept)
+    if _SPECIFIC_CHARACTER_SET in asked or not json.dumps(kept, ensure_ascii=False).isascii():
+        dataset.SpecificCharacterSet = "ISO_IR 192"
+    unknown = asked - _TABLE_TAGS - {int(tag, 16) for tag in stored}
+    return Answer(status=NOT_SUPPORTED if unknown else SUCCESS, dataset=dataset)
+
+
+def _decode(request: Request) -> Dataset:
+    return encoding.decode(request.data, request.implicit_vr, request.character_set)
+
+
+def _character_set(request: Request, dataset: Dataset) -> list[Defect]:
+    """Type 1C: what is not ASCII needs a Specific Character Set; where it was left out the station's own was taken."""
+    said = _SPECIFIC_CHARACTER_SET.to_bytes(4, "big")
+    first = bytes((said[1], said[0], said[3], said[2]))
+    if "SpecificCharacterSet" not in dataset or first in request.data[:24]:
+        return []
+    return [Defect("SpecificCharacterSet", Kind.MISSING, "Type 1C")]
+
+
+def _judge(request: Request, defects: list[Defect]) -> None:
+    """Count each defect for the station, and refuse what its strictness does not let pass."""
+    is_strict = request.station.mpps_strictness == Station.Strictness.STRICT
+    refused = [defect for defect in defects if is_strict or defect.needed]
+    for defect in dict.fromkeys(defects):
+        activity.defect(request.station, f"{request.verb}: {defect}", defect in refused)
+    if refused:
+        raise mpps_rules.failure(refused)
+
+
+def _log_repeat(report: StepReport) -> None:
+    """A second N-CREATE of one instance: a scanner that missed our answer, or one that uses a UID twice."""
+    stored = selectors.performed_step(report.sop_instance_uid).attributes
+    fixed = [f"{rule.tag:08X}" for rule in BY_KEYWORD.values() if rule.set == NOT_ALLOWED]
+    is_same = all(report.attributes.get(tag) == stored.get(tag) for tag in fixed)
+    level, words = (logging.INFO, "the same again") if is_same else (logging.WARNING, "with other content")
+    logger.log(level, "N-CREATE of %s came twice, %s", handling.printable(report.sop_instance_uid), words)
 
 
 def _actor(request: Request, uid: str) -> Actor:
     return Actor(kind="DICOM", name=request.calling_ae_title, source_message=f"MPPS {uid}")
-
-
-def _created(uid: str, dataset: Dataset) -> StepReport:
-    patient_id = text_of(dataset, "PatientID")
-    return StepReport(
-        sop_instance_uid=uid,
-        status=PerformedStatus.IN_PROGRESS,
-        references=tuple(_reference(item) for item in dataset.ScheduledStepAttributesSequence),
-        patient=Identifier(patient_id, text_of(dataset, "IssuerOfPatientID")) if patient_id else None,
-        patient_name=text_of(dataset, "PatientName"),
-        performed_procedure_step_id=text_of(dataset, "PerformedProcedureStepID"),
-        station_ae_title=text_of(dataset, "PerformedStationAETitle"),
-        modality=text_of(dataset, "Modality"),
-        start=_moment(dataset, "Start"),
-        instances=_instances(dataset),
-        attributes=_json(dataset),
-    )
-
-
-def _updated(uid: str, dataset: Dataset) -> StepReport:
-    return StepReport(
-        sop_instance_uid=uid,
-        status=text_of(dataset, "PerformedProcedureStepStatus") or None,
-        end=_moment(dataset, "End"),
-        discontinuation_reason=_reason(dataset),
-        instances=_instances(dataset),
-        attributes=_json(dataset),
-    )
-
-
-def _reference(item: Dataset) -> ScheduledStepReference:
-    return ScheduledStepReference(
-        study_instance_uid=text_of(item, "StudyInstanceUID"),
-        scheduled_procedure_step_id=text_of(item, "ScheduledProcedureStepID"),
-        requested_procedure_id=text_of(item, "RequestedProcedureID"),
-        accession_number=text_of(item, "AccessionNumber"),
-    )
-
-
-def _instances(dataset: Dataset) -> tuple[InstanceReference, ...] | None:
-    """Every instance that the performed series list, images and others; None if the message names no series."""
-    if "PerformedSeriesSequence" not in dataset:
-        return None
-    return tuple(
-        InstanceReference(
-            series_instance_uid=text_of(series, "SeriesInstanceUID"),
-            sop_instance_uid=text_of(item, "ReferencedSOPInstanceUID"),
-            sop_class_uid=text_of(item, "ReferencedSOPClassUID"),
-        )
-        for series in dataset.PerformedSeriesSequence
-        for keyword in mpps_rules.INSTANCE_SEQUENCES
-        for item in series.get(keyword) or []
-    )
-
-
-def _reason(dataset: Dataset) -> Code | None:
-    items = dataset.get("PerformedProcedureStepDiscontinuationReasonCodeSequence") or []
-    for item in items:
-        texts = (text_of(item, keyword) for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning"))
-        return Code(*texts)
-    return None
-
-
-def _moment(dataset: Dataset, which: str) -> datetime | None:
-    """PPS Start or End; None where the message does not name both date and time."""
-    day = text_of(dataset, f"PerformedProcedureStep{which}Date")
-    time = text_of(dataset, f"PerformedProcedureStep{which}Time")
-    return clock.from_site(day, time, text_of(dataset, "TimezoneOffsetFromUTC")) if day and time else None
-
-
-def _json(dataset: Dataset) -> dict[str, Any]:
-    """The data set as DICOM JSON (PS3.18 F), which is always UTF-8 and so names no character set."""
-    kept = {tag: element for tag, element in dataset.to_json_dict().items() if tag != "00080005"}
-    return {tag: element for tag, element in kept.items() if keyword_for_tag(tag) or int(tag[:4], 16) % 2}

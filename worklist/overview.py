@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Max, Min, QuerySet, Sum
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from ris import selectors, visibility
@@ -63,11 +63,10 @@ def activity_of(station: Station) -> StationActivity:
 def silences() -> list[Silence]:
     """Stations of which somebody should know that they do not ask for their worklist."""
     now = timezone.now()
-    last = dict(
-        StationActivity.objects.filter(
-            station__is_active=True, query_at__gt=now - timedelta(days=USUAL_DAYS), query_at__lt=now - SILENT_AFTER
-        ).values_list("station", "query_at")
+    quiet = StationActivity.objects.filter(
+        station__is_active=True, query_at__gt=now - timedelta(days=USUAL_DAYS), query_at__lt=now - SILENT_AFTER
     )
+    last = {station: at for station, at in quiet.values_list("station", "query_at") if at}
     asked = WorklistQuery.objects.filter(station__in=last).order_by().values_list("station")
     counted = asked.annotate(Sum("times"), Min("first_at"), Max("last_at"))
     overdue = {
@@ -89,14 +88,19 @@ def _due(stations: dict[int, datetime], now: datetime) -> dict[int, int]:
 
 
 def unknown_callers() -> QuerySet[UnknownCaller]:
-    """Who was refused, the newest first."""
-    return UnknownCaller.objects.order_by("-last_at", "-pk")
+    """Who was refused, the newest first; ``is_known`` where a station has this AE title.
+
+    Without those that are let in by now: they may have called in the seconds until the doors knew.
+    """
+    known = Station.objects.filter(Q(ae_title=OuterRef("ae_title")) | Q(aliases__ae_title=OuterRef("ae_title")))
+    let_in = Q(reason__startswith="calling") & Exists(known.filter(is_active=True))
+    return UnknownCaller.objects.exclude(let_in).annotate(is_known=Exists(known)).order_by("-last_at", "-pk")
 
 
 def version() -> str:
     """A token that changes whenever the list may look different; ages are in words, so each minute is another."""
     signs = StationActivity.objects.aggregate(*(Max(name) for name in ("echo_at", "query_at", "mpps_at", "image_at")))
-    callers = UnknownCaller.objects.aggregate(count=Count("pk"), last=Max("last_at"))
+    callers = unknown_callers().aggregate(count=Count("pk"), last=Max("last_at"))
     moments = [at.timestamp() if at else 0 for at in (*signs.values(), callers["last"])]
     parts = (timezone.now().strftime("%d%H%M"), callers["count"], TextLoss.objects.count(), *moments)
     return "-".join(map(str, parts))

@@ -1,10 +1,11 @@
 """What each of the two ports offers. They are apart so that a flood of images never starves worklist and MPPS."""
 
+from typing import Any
+
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 
 from worklist import handling, mpps, mwl, store
-from worklist.connection import LONGEST_IMAGE
 from worklist.dimse import MODALITY_WORKLIST, MPPS, MPPS_RETRIEVE, VERIFICATION
 from worklist.door import Door
 
@@ -15,15 +16,17 @@ COMPRESSED = [
 ]
 
 
-def worklist_door(address: tuple[str, int]) -> Door:
-    """C-ECHO, modality worklist, MPPS and MPPS Retrieve."""
+def worklist_door(address: tuple[str, int], **options: Any) -> Door:
+    """C-ECHO, modality worklist, MPPS and MPPS Retrieve. ``options`` are the door's."""
     handlers = {"C-ECHO": handling.echo, "N-CREATE": mpps.create, "N-SET": mpps.update, "N-GET": mpps.get}
     offered = (VERIFICATION, MODALITY_WORKLIST, MPPS, MPPS_RETRIEVE)
-    return Door(address, {uid: PLAIN for uid in offered}, handlers, query=mwl.find)
+    return Door(address, {uid: PLAIN for uid in offered}, handlers, query=mwl.find, **options)
 
 
-def store_door(address: tuple[str, int]) -> Door:
+def store_door(address: tuple[str, int], **options: Any) -> Door:
     """C-ECHO and C-STORE of every storage SOP class in every transfer syntax that is kept as it comes."""
     contexts = {str(context.abstract_syntax): PLAIN + COMPRESSED for context in AllStoragePresentationContexts}
     contexts[VERIFICATION] = PLAIN
-    return Door(address, contexts, {"C-ECHO": handling.echo, "C-STORE": store.store}, longest_message=LONGEST_IMAGE)
+    store.remove_left()
+    handlers = {"C-ECHO": handling.echo, "C-STORE": store.store}
+    return Door(address, contexts, handlers, incoming=store.incoming, **options)

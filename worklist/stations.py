@@ -1,7 +1,6 @@
 """Who may call, and how a station wants its worklist: read from the database every few seconds, not per association."""
 
 import logging
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,29 +41,37 @@ class Profile:
 
 
 class Stations:
-    """The profiles of all AE titles that may call, aliases included, read anew every STATIONS_SECONDS.
+    """The profiles of all AE titles that may call, aliases included; to be read anew after STATIONS_SECONDS.
 
     While the database is away the last list holds, so that a scanner is told A700H and not that it is unknown.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._read_at = 0.0
-        self._profiles: dict[str, Profile] = {}
+        self._profiles: dict[str, Profile] | None = None
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether ``find`` may be believed without ``read`` before."""
+        return self._profiles is not None and time.monotonic() < self._read_at + STATIONS_SECONDS
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the list was ever read."""
+        return self._profiles is not None
 
     def find(self, ae_title: str) -> Profile | None:
-        """The profile of who calls by this AE title; None: unknown or not active."""
-        with self._lock:
-            if not self._read_at or time.monotonic() > self._read_at + STATIONS_SECONDS:
-                self._read()
-            return self._profiles.get(ae_title)
+        """The profile of who calls by this AE title; None: unknown or not active. Does not ask the database."""
+        return (self._profiles or {}).get(ae_title)
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Ask the database, off the event loop."""
+        began = time.monotonic()
         try:
             self._profiles = profiles()
         except DatabaseUnavailable as error:
             logger.error("stations cannot be read: %s", type(error).__name__)
-        self._read_at = time.monotonic()
+        self._read_at = began
 
 
 def profiles() -> dict[str, Profile]:

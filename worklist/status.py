@@ -17,9 +17,12 @@ PROCESSING_FAILURE = 0x0110
 DUPLICATE_SOP_INSTANCE = 0x0111
 NO_SUCH_SOP_INSTANCE = 0x0112
 INVALID_SOP_INSTANCE = 0x0117
+NO_SUCH_SOP_CLASS = 0x0118
 MISSING_ATTRIBUTE = 0x0120
 MISSING_ATTRIBUTE_VALUE = 0x0121
 NOT_AUTHORIZED = 0x0124
+SOP_CLASS_NOT_SUPPORTED = 0x0122
+UNRECOGNIZED_OPERATION = 0x0211
 RESOURCE_LIMITATION = 0x0213
 OUT_OF_RESOURCES = 0xA700
 MAY_NO_LONGER_BE_UPDATED = 0xA710
@@ -56,18 +59,6 @@ class Failure(Exception):
         super().__init__(comment)
 
 
-def missing_attribute(*keywords: str) -> Failure:
-    return Failure(MISSING_ATTRIBUTE, f"Missing: {', '.join(keywords)}", *keywords)
-
-
-def missing_value(*keywords: str) -> Failure:
-    return Failure(MISSING_ATTRIBUTE_VALUE, f"Empty: {', '.join(keywords)}", *keywords)
-
-
-def invalid_value(keyword: str, why: str) -> Failure:
-    return Failure(INVALID_ATTRIBUTE_VALUE, f"{keyword}: {why}", keyword)
-
-
 def answer_to(error: Exception, request: Request) -> Answer:
     """The failure that tells the peer about ``error``; an error nobody foresaw is logged, without its message."""
     own = request.verb in _OWN_FAILURES
@@ -82,7 +73,7 @@ def answer_to(error: Exception, request: Request) -> Answer:
         logger.error("%s of %s failed: %s", request.verb, request.calling_ae_title, type(error).__name__)
         return Answer(status=OUT_OF_RESOURCES if own else PROCESSING_FAILURE, comment="Storage not available")
     # The message may quote a patient's data, so only its kind and place are logged.
-    logger.error("%s of %s failed: %s", request.verb, request.calling_ae_title, _place(error))
+    logger.error("%s of %s failed: %s", request.verb, request.calling_ae_title, place(error))
     return Answer(status=CANNOT_UNDERSTAND if own else PROCESSING_FAILURE, comment="Internal error")
 
 
@@ -98,7 +89,8 @@ def _malformed(verb: str) -> int:
     return CANNOT_UNDERSTAND if verb == "C-STORE" else INVALID_ATTRIBUTE_VALUE
 
 
-def _place(error: Exception) -> str:
+def place(error: BaseException) -> str:
+    """Kind and place of an error: its message may quote a patient's data."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

@@ -1,40 +1,38 @@
 """C-STORE (PS3.4 annex B): an image is answered with success once its file and its record are both durable.
 
-The bytes are kept as they came, under a name of our own; pixels are never decoded. The preamble and the file meta
-information are made here, so that nothing a peer put in front of "DICM" reaches the disk.
+The bytes are written as they come, under a name of our own; pixels are never decoded, and no object is ever whole in
+memory. Preamble and file meta information are made here: nothing a peer put in front of "DICM" reaches the disk.
 """
 
 import hashlib
 import logging
+import mmap
 import os
+import struct
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from django.conf import settings
 from django.utils import timezone
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filebase import DicomBytesIO
+from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_file_meta_info
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID
 
 from ris.identifiers import is_uid
 from ris.inputs import Actor, Identifier, InstanceReport
 from ris.services import images
 from worklist import encoding
-from worklist.dimse import SUCCESS, Answer, Request
+from worklist.dimse import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, SUCCESS, Answer, Request
 from worklist.encoding import MalformedDataset
 from worklist.mpps_rules import text_of
 from worklist.status import DOES_NOT_MATCH_SOP_CLASS, INVALID_SOP_INSTANCE, Failure
 
 logger = logging.getLogger(__name__)
 
-#: Identifies Sunview as the writer of the file meta information (PS3.10 7.1).
-IMPLEMENTATION_CLASS_UID = "2.25.166722226303396393437466613361397416527"
 _NEEDED: list[BaseTag | int] = [
     Tag(keyword)
     for keyword in (
@@ -51,6 +49,31 @@ _NEEDED: list[BaseTag | int] = [
 ]
 #: The group of pixel data; nothing that is needed comes after it.
 _PIXELS = 0x7FE00000
+#: Longest value in bytes of what is needed: a peer may claim more in implicit VR, and it would be read into memory.
+_LONGEST_NEEDED = 1024
+_LONGEST_UID = 64
+_PARTIAL = ".part"
+#: A partial file that nobody has written to for so many seconds belongs to nobody.
+_QUIET_SECONDS = 3600
+
+
+def incoming(request: Request) -> BinaryIO:
+    """A new file for the object that ``request`` announces, with all that stands in front of its data set.
+
+    It is on the file system of the images, so that it only has to be renamed.
+    """
+    folder = _incoming()
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / f"{uuid.uuid4()}{_PARTIAL}").open("xb")
+    file.write(_head(request))
+    return file
+
+
+def remove_left() -> None:
+    """Remove what a process that was killed left behind. Other processes may be receiving: only what has been quiet."""
+    for path in _incoming().glob(f"*{_PARTIAL}"):
+        if time.time() - path.stat().st_mtime > _QUIET_SECONDS:
+            path.unlink(missing_ok=True)
 
 
 def store(request: Request) -> Answer:
@@ -58,10 +81,11 @@ def store(request: Request) -> Answer:
     uid = request.sop_instance_uid or ""
     if not is_uid(uid):
         raise Failure(INVALID_SOP_INSTANCE, "The SOP Instance UID is no UID")
-    dataset = _read(request)
+    if request.file is None:
+        raise MalformedDataset("the data set is missing")
+    dataset, digest = _read(request.file, request)
     _check(dataset, request)
-    digest = hashlib.sha256(request.data).hexdigest()
-    with _file(_meta(request), request.data) as path:
+    with _placed(request.file) as path:
         report = _report(dataset, request, path, digest)
         instance, created = images.record(report, Actor(kind="DICOM", name=request.calling_ae_title))
         if not created:
@@ -71,21 +95,29 @@ def store(request: Request) -> Answer:
     return Answer(status=SUCCESS)
 
 
-def _read(request: Request) -> Dataset:
-    """The few attributes that are needed, up to the pixels."""
-    encoding.check_structure(request.data, request.implicit_vr)
-    try:
-        dataset = read_dataset(
-            BytesIO(request.data),
-            request.implicit_vr,
-            is_little_endian=True,
-            stop_when=lambda tag, _vr, _length: tag >= _PIXELS,
-            specific_tags=_NEEDED,
-        )
-        dataset.decode()
-    except Exception as error:
-        raise MalformedDataset(f"an element cannot be decoded ({type(error).__name__})") from error
-    return dataset
+def _read(path: Path, request: Request) -> tuple[Dataset, str]:
+    """The few attributes that are needed, and the SHA-256 of the data set. The file is mapped, not read into memory."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        encoding.check_structure(data, request.implicit_vr, request.file_offset)
+        with memoryview(data) as whole, whole[request.file_offset :] as encoded:
+            digest = hashlib.sha256(encoded).hexdigest()
+        file.seek(request.file_offset)
+        try:
+            dataset = read_dataset(
+                file, request.implicit_vr, is_little_endian=True, stop_when=_is_enough, specific_tags=_NEEDED
+            )
+            dataset.decode()
+        except MalformedDataset:
+            raise
+        except Exception as error:
+            raise MalformedDataset(f"an element cannot be decoded ({type(error).__name__})") from error
+    return dataset, digest
+
+
+def _is_enough(tag: BaseTag, _vr: str | None, length: int) -> bool:
+    if tag in _NEEDED and length > _LONGEST_NEEDED:
+        raise MalformedDataset(f"{tag} is too long")
+    return tag >= _PIXELS
 
 
 def _check(dataset: Dataset, request: Request) -> None:
@@ -116,38 +148,45 @@ def _report(dataset: Dataset, request: Request, path: Path, digest: str) -> Inst
     )
 
 
-def _meta(request: Request) -> bytes:
-    """Preamble, prefix and file meta information (PS3.10 7.1)."""
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = UID(request.sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(request.sop_instance_uid or "")
-    meta.TransferSyntaxUID = UID(request.transfer_syntax_uid)
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = "SUNVIEW"
-    buffer = DicomBytesIO()
-    write_file_meta_info(buffer, meta)
-    return b"\0" * 128 + b"DICM" + buffer.getvalue()
+def _head(request: Request) -> bytes:
+    """Preamble, prefix and file meta information (PS3.10 7.1), in explicit VR little endian."""
+    elements = b"".join(
+        (
+            struct.pack("<HH2sxxL", 2, 0x0001, b"OB", 2) + b"\x00\x01",
+            _meta(0x0002, b"UI", request.sop_class_uid),
+            _meta(0x0003, b"UI", request.sop_instance_uid or ""),
+            _meta(0x0010, b"UI", request.transfer_syntax_uid),
+            _meta(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
+            _meta(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+        )
+    )
+    return bytes(128) + b"DICM" + struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(elements)) + elements
+
+
+def _meta(element: int, vr: bytes, text: str) -> bytes:
+    value = text[:_LONGEST_UID].encode("ascii", "replace")
+    if len(value) % 2:
+        value += b"\0" if vr == b"UI" else b" "
+    return struct.pack("<HH2sH", 2, element, vr, len(value)) + value
 
 
 @contextmanager
-def _file(*parts: bytes) -> Iterator[Path]:
-    """A new durable file with these bytes; it is gone again if the block fails."""
+def _placed(partial: Path) -> Iterator[Path]:
+    """The durable file at its place under today's folder; it is gone again if the block fails."""
     folder = _folder()
     path = folder / f"{uuid.uuid4()}.dcm"
-    partial = path.with_suffix(".part")
+    _sync(partial)
     try:
-        with partial.open("xb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
         partial.rename(path)
         _sync(folder)
         yield path
     except BaseException:
-        partial.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         raise
+
+
+def _incoming() -> Path:
+    return Path(settings.DATA_DIR) / "images" / "incoming"
 
 
 def _folder() -> Path:
@@ -161,8 +200,9 @@ def _folder() -> Path:
     return folder
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> None:
+    """Make a file, or the names in a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

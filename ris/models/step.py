@@ -1,10 +1,15 @@
 """Scheduled and performed procedure steps: what is planned and what was done."""
 
+from datetime import timedelta
+
 from django.db import models
 
 from ris.models.order import RequestedProcedure
 from ris.models.station import Room, Station
-from ris.states import DONE, PENDING, ExamStatus, PerformedStatus, StepStatus, Verb, is_allowed
+from ris.states import DONE, PENDING, WRONG_ENTRY, ExamStatus, PerformedStatus, StepStatus, Verb, is_allowed
+
+#: How far ahead of ours a scanner's clock may be.
+_AHEAD = timedelta(days=1)
 
 
 class ScheduledProcedureStep(models.Model):
@@ -113,6 +118,22 @@ class PerformedProcedureStep(models.Model):
     @property
     def is_final(self) -> bool:
         return self.status != PerformedStatus.IN_PROGRESS
+
+    @property
+    def is_wrong_entry(self) -> bool:
+        """Withdrawn: the technologist had picked another entry than the one meant."""
+        return self.status == PerformedStatus.DISCONTINUED and self.discontinuation_code == WRONG_ENTRY
+
+    @property
+    def remarks(self) -> list[str]:
+        """What its times cannot mean. It is taken all the same: the scan happened."""
+        start, end = self.start, self.end
+        rules = (
+            (start and end and end < start, "ended before it began"),
+            (start and start > self.created_at + _AHEAD, "begins in the future"),
+            (end and end > self.updated_at + _AHEAD, "ends in the future"),
+        )
+        return [sentence for holds, sentence in rules if holds]
 
 
 class ExpectedInstance(models.Model):

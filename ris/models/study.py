@@ -32,15 +32,24 @@ class Study(models.Model):
     def __str__(self) -> str:
         return f"Study {self.study_instance_uid}"
 
+    @property
+    def trouble(self) -> str:
+        """Why it is to be reconciled."""
+        return self.get_mismatch_display() if self.mismatch else "images of a worklist entry picked by mistake"
+
 
 class Series(models.Model):
     study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="series")
     series_instance_uid = models.CharField(max_length=64)
     modality = models.CharField(max_length=16, blank=True)
+    wrong_entry = models.BooleanField(
+        default=False, help_text="Made for a worklist entry picked by mistake (DCM 110514): counts for no exam"
+    )
 
     class Meta:
         verbose_name_plural = "series"
         constraints = [models.UniqueConstraint(fields=["study", "series_instance_uid"], name="series_once_per_study")]
+        indexes = [models.Index(fields=["study"], condition=models.Q(wrong_entry=True), name="series_of_a_wrong_entry")]
 
     def __str__(self) -> str:
         return f"Series {self.series_instance_uid}"

@@ -6,11 +6,12 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from ris import selectors
 from ris.inputs import Actor, InstanceReport
 from ris.models import (
     ExpectedInstance,
     Instance,
-    PatientIdentifier,
+    PerformedProcedureStep,
     RequestedProcedure,
     ScheduledProcedureStep,
     Series,
@@ -18,7 +19,7 @@ from ris.models import (
     Study,
 )
 from ris.services import events
-from ris.states import PENDING, PerformedStatus, StepStatus, Verb
+from ris.states import PENDING, WRONG_ENTRY, PerformedStatus, StepStatus, Verb
 
 _SWEEP = Actor(kind="SYSTEM", name="quiet study sweep")
 
@@ -31,14 +32,14 @@ def record(report: InstanceReport, actor: Actor) -> tuple[Instance, bool]:
     The first image starts the steps of a station that sends no MPPS.
     """
     procedure = _procedure_of(report)
-    if procedure is not None:
-        procedure.order = events.lock_order(procedure.order_id)
-        procedure.refresh_from_db(fields=["status", "images_complete", "images_inferred"])
+    expecting = _locked(procedure, report.sop_instance_uid)
     if existing := Instance.objects.filter(sop_instance_uid=report.sop_instance_uid).first():
         return existing, False
     study = _study(report, procedure)
     series, _created = Series.objects.get_or_create(
-        study=study, series_instance_uid=report.series_instance_uid, defaults={"modality": report.modality}
+        study=study,
+        series_instance_uid=report.series_instance_uid,
+        defaults={"modality": report.modality, "wrong_entry": _is_withdrawn(report, procedure)},
     )
     instance, created = Instance.objects.get_or_create(
         sop_instance_uid=report.sop_instance_uid,
@@ -53,8 +54,34 @@ def record(report: InstanceReport, actor: Actor) -> tuple[Instance, bool]:
     )
     if procedure is not None and not study.mismatch:
         _begin_without_mpps(procedure, report.source_ae_title, actor)
-        settle(procedure, actor)
+    for exam in expecting:
+        settle(exam, actor)
     return instance, created
+
+
+def _locked(procedure: RequestedProcedure | None, sop_instance_uid: str) -> list[RequestedProcedure]:
+    """The image's exam and those whose MPPS list it (group case), their orders locked in the order of their keys.
+
+    An MPPS that listed it while we waited may bring more: then all are locked anew, in their order.
+    """
+    while True:
+        found = _expecting(procedure, sop_instance_uid)
+        before = transaction.savepoint()
+        orders = {pk: events.lock_order(pk) for pk in sorted({exam.order_id for exam in found})}
+        if len(_expecting(procedure, sop_instance_uid)) <= len(found):
+            transaction.savepoint_commit(before)
+            break
+        transaction.savepoint_rollback(before)
+    for exam in found:
+        exam.order = orders[exam.order_id]
+        exam.refresh_from_db(fields=["status", "images_complete", "images_inferred"])
+    return found
+
+
+def _expecting(procedure: RequestedProcedure | None, sop_instance_uid: str) -> list[RequestedProcedure]:
+    listing = RequestedProcedure.objects.filter(steps__performed_steps__expected__sop_instance_uid=sop_instance_uid)
+    others = listing.exclude(pk=procedure.pk) if procedure else listing
+    return [*([procedure] if procedure else []), *others.distinct()]
 
 
 def _procedure_of(report: InstanceReport) -> RequestedProcedure | None:
@@ -89,10 +116,32 @@ def _study(report: InstanceReport, procedure: RequestedProcedure | None) -> Stud
 def _mismatch(report: InstanceReport, procedure: RequestedProcedure | None) -> Study.Mismatch:
     if procedure is None:
         return Study.Mismatch.UNSCHEDULED
-    identifiers = PatientIdentifier.objects.filter(patient=procedure.order.patient_id, value=report.patient.value)
-    if report.patient and not identifiers.exists():
-        return Study.Mismatch.PATIENT
-    return Study.Mismatch.NONE
+    named = selectors.is_named_by(procedure.order.patient_id, report.patient)
+    return Study.Mismatch.NONE if named else Study.Mismatch.PATIENT
+
+
+def _is_withdrawn(report: InstanceReport, procedure: RequestedProcedure | None) -> bool:
+    """Whether an MPPS that was withdrawn as a wrong entry lists the image's series: it comes late."""
+    of_exam = Q(study_instance_uid=report.study_instance_uid)
+    if procedure is not None:
+        of_exam |= Q(scheduled_steps__requested_procedure=procedure)
+    withdrawn = PerformedProcedureStep.objects.filter(
+        of_exam, status=PerformedStatus.DISCONTINUED, discontinuation_code=WRONG_ENTRY
+    )
+    return withdrawn.filter(expected__series_instance_uid=report.series_instance_uid).exists()
+
+
+def withdraw(performed: PerformedProcedureStep) -> None:
+    """Mark what an MPPS made for a wrongly picked entry, so that it counts for no exam: the series it lists, and if
+    no other MPPS was of its exams, all that they have got."""
+    exams = RequestedProcedure.objects.filter(steps__performed_steps=performed)
+    made = Series.objects.filter(study__requested_procedure__in=exams)
+    others = PerformedProcedureStep.objects.filter(scheduled_steps__requested_procedure__in=exams).exclude(
+        status=PerformedStatus.DISCONTINUED, discontinuation_code=WRONG_ENTRY
+    )
+    if others.exists():
+        made = made.filter(series_instance_uid__in=performed.expected.values("series_instance_uid"))
+    made.update(wrong_entry=True)
 
 
 def _begin_without_mpps(procedure: RequestedProcedure, source_ae_title: str, actor: Actor) -> None:
@@ -120,17 +169,12 @@ def settle(procedure: RequestedProcedure, actor: Actor) -> None:
 
 def expected_instances(procedure: RequestedProcedure) -> QuerySet[ExpectedInstance]:
     """What the final MPPS of all the exam's steps list."""
-    return ExpectedInstance.objects.filter(
-        ~Q(performed_step__status=PerformedStatus.IN_PROGRESS),
-        performed_step__scheduled_steps__requested_procedure=procedure,
-    )
+    return selectors.counted_instances().filter(performed_step__scheduled_steps__requested_procedure=procedure)
 
 
 def missing_instances(procedure: RequestedProcedure) -> QuerySet[ExpectedInstance]:
-    """Those of them that have not arrived, or arrived in a study marked as another patient's."""
-    arrived = Instance.objects.filter(sop_instance_uid=OuterRef("sop_instance_uid")).exclude(
-        series__study__mismatch=Study.Mismatch.PATIENT
-    )
+    """Those of them that have not arrived, or arrived as another patient's or a wrong entry's."""
+    arrived = selectors.arrived_instances().filter(sop_instance_uid=OuterRef("sop_instance_uid"))
     return expected_instances(procedure).filter(~Exists(arrived))
 
 

@@ -1,18 +1,15 @@
 """The PPS Manager: what a scanner reports by MPPS. Reality is never refused (DESIGN section 3)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from django.db import IntegrityError, transaction
 
-from ris import identifiers
+from ris import identifiers, selectors
 from ris.errors import DuplicatePerformedStep, PerformedStepIsFinal, UnknownPerformedStep
 from ris.inputs import Actor, ScheduledStepReference, StepReport
-from ris.models import ExpectedInstance, PatientIdentifier, PerformedProcedureStep, ScheduledProcedureStep
+from ris.models import ExpectedInstance, PerformedProcedureStep, ScheduledProcedureStep
 from ris.services import events, images
 from ris.states import PerformedStatus, StepStatus, verb_for_performed
-
-#: DCM 110514 "Incorrect worklist entry selected" (PS3.16 CID 9300): the step goes back to the worklist.
-WRONG_ENTRY = "110514"
 
 _Mismatch = PerformedProcedureStep.Mismatch
 
@@ -36,6 +33,9 @@ def start(report: StepReport, actor: Actor) -> PerformedProcedureStep:
     for step in linked:
         if not _follow(performed, step, actor):
             events.record("append", actor, step=step, performed_step=performed)
+        if elsewhere := _other_station(performed, step):
+            events.record("other station", actor, step=step, performed_step=performed, reason=elsewhere)
+    _remark(performed, performed.remarks, linked, actor)
     return performed
 
 
@@ -46,18 +46,28 @@ def update(report: StepReport, actor: Actor) -> PerformedProcedureStep:
     ``report.attributes`` is laid over the stored object, each attribute replaced whole (PS3.4 F.7.2.2.2).
     UnknownPerformedStep, or PerformedStepIsFinal once it is COMPLETED or DISCONTINUED.
     """
-    _lock_orders(_linked_steps(report.sop_instance_uid))
-    performed = _lock_performed(report.sop_instance_uid)
+    performed = lock(report.sop_instance_uid)
     if performed.is_final:
         raise PerformedStepIsFinal("Performed Procedure Step Object may no longer be updated")
+    known = performed.remarks
     _take_over(performed, report)
     _expect(performed, report)
-    for step in _linked_steps(report.sop_instance_uid):
+    if performed.is_wrong_entry:
+        images.withdraw(performed)
+    linked = _linked_steps(report.sop_instance_uid)
+    for step in linked:
         if not _follow(performed, step, actor) and performed.is_final:
-            events.record("append", actor, step=step, performed_step=performed, reason=f"MPPS {performed.status}")
+            _record_no_move(performed, step, actor)
         if performed.is_final:
             images.settle(step.requested_procedure, actor)
+    _remark(performed, [sentence for sentence in performed.remarks if sentence not in known], linked, actor)
     return performed
+
+
+def lock(sop_instance_uid: str) -> PerformedProcedureStep:
+    """The MPPS with its orders locked until the transaction ends; UnknownPerformedStep if there is none."""
+    _lock_orders(_linked_steps(sop_instance_uid))
+    return _lock_performed(sop_instance_uid)
 
 
 def _lock_orders(steps: Iterable[ScheduledProcedureStep]) -> None:
@@ -95,26 +105,38 @@ def _steps_named(report: StepReport) -> list[ScheduledProcedureStep]:
 
 
 def _named_by(reference: ScheduledStepReference, modality: str) -> list[ScheduledProcedureStep]:
-    """The step one reference means, by the surest of what it carries; empty if nothing names exactly one.
-
-    A step ID alone says enough only if it is one of ours: a HIS may number the steps of each order from 1.
-    """
-    step_id, accession = reference.scheduled_procedure_step_id, reference.accession_number
-    by_study = {"requested_procedure__study_instance_uid": reference.study_instance_uid}
-    by_accession = {"requested_procedure__order__accession_number": accession}
-    by_id = {"scheduled_procedure_step_id": step_id}
-    tries: list[dict[str, str]] = []
-    if step_id:
-        tries += [by_id | by_study, *([by_id | by_accession] if accession else [])]
-        tries += [by_id] if identifiers.is_ours(step_id) else []
-    tries += [by_study, by_study | {"modality": modality}]
-    if accession:
-        tries += [by_accession, by_accession | {"modality": modality}]
-    for criteria in tries:
+    """The step one reference means, by the surest of what it carries; empty if nothing names exactly one."""
+    for criteria in _criteria(reference):
         steps = list(_with_order().filter(**criteria)[:2])
+        if len(steps) > 1:
+            steps = list(_with_order().filter(**criteria, modality=modality)[:2])
         if len(steps) == 1:
             return steps
     return []
+
+
+def _criteria(reference: ScheduledStepReference) -> Iterator[dict[str, str]]:
+    """Ways to look for the step, the surest first.
+
+    A step ID alone says enough only if it is one of ours: a HIS may number the steps of each order from 1. The
+    accession number is surer than the Study UID, which all items of a group may share (PS3.4 F.7.2.1.2 note 2).
+    """
+    by_study = {"requested_procedure__study_instance_uid": reference.study_instance_uid}
+    accession = reference.accession_number
+    by_accession = {"requested_procedure__order__accession_number": accession} if accession else None
+    if step_id := reference.scheduled_procedure_step_id:
+        by_id = {"scheduled_procedure_step_id": step_id}
+        yield by_id | by_study
+        if by_accession:
+            yield by_id | by_accession
+        if identifiers.is_ours(step_id):
+            yield by_id
+    if by_accession:
+        yield by_accession | by_study
+        if reference.requested_procedure_id:
+            yield by_accession | {"requested_procedure__requested_procedure_id": reference.requested_procedure_id}
+        yield by_accession
+    yield by_study
 
 
 def _judge(
@@ -123,21 +145,10 @@ def _judge(
     """Which of the named steps the MPPS may be linked to, and what is wrong with the rest."""
     if not found:
         return [], _Mismatch.UNSCHEDULED
-    if not all(_same_patient(step, report) for step in found):
+    if not all(selectors.is_named_by(step.requested_procedure.order.patient_id, report.patient) for step in found):
         return [], _Mismatch.PATIENT
     linked = [step for step in found if step.status not in (StepStatus.CANCELED, StepStatus.NEW)]
     return linked, _Mismatch.NONE if len(linked) == len(found) else _Mismatch.NOT_PENDING
-
-
-def _same_patient(step: ScheduledProcedureStep, report: StepReport) -> bool:
-    """Whether the MPPS is of the step's patient; an MPPS that names no patient is not held against it."""
-    if not report.patient:
-        return True
-    patient = step.requested_procedure.order.patient
-    named = PatientIdentifier.objects.filter(patient=patient, value=report.patient.value)
-    if report.patient.issuer:
-        named = named.filter(issuer__in=[report.patient.issuer, ""])
-    return named.exists()
 
 
 def _create(report: StepReport, mismatch: PerformedProcedureStep.Mismatch) -> PerformedProcedureStep:
@@ -179,8 +190,16 @@ def _expect(performed: PerformedProcedureStep, report: StepReport) -> None:
     """Keep which instances the MPPS lists; a new list replaces the old one, for sequences are set whole."""
     if report.instances is None:
         return
-    performed.expected.all().delete()
     unique = {reference.sop_instance_uid: reference for reference in report.instances}
+    gone = []
+    for pk, *kept in performed.expected.values_list("pk", "sop_instance_uid", "series_instance_uid", "sop_class_uid"):
+        listed = unique.get(kept[0])
+        if listed and [listed.sop_instance_uid, listed.series_instance_uid, listed.sop_class_uid] == kept:
+            del unique[kept[0]]
+        else:
+            gone.append(pk)
+    for at in range(0, len(gone), 500):
+        performed.expected.filter(pk__in=gone[at : at + 500]).delete()
     ExpectedInstance.objects.bulk_create(
         [
             ExpectedInstance(
@@ -197,12 +216,40 @@ def _expect(performed: PerformedProcedureStep, report: StepReport) -> None:
 
 def _follow(performed: PerformedProcedureStep, step: ScheduledProcedureStep, actor: Actor) -> bool:
     """Bring a linked step to where all its MPPS say it is; False if it is there already."""
-    states = step.performed_steps.values_list("status", flat=True)
-    verb = verb_for_performed(step.status, states, performed.discontinuation_code == WRONG_ENTRY)
+    rows = step.performed_steps.only("status", "discontinuation_code")
+    states = [row.status for row in rows if not row.is_wrong_entry]
+    verb = verb_for_performed(step.status, states, wrong_entry=len(states) < len(rows))
     if verb is None:
         return False
     events.move(step, verb, actor, reason=performed.discontinuation_reason, performed=performed)
     return True
+
+
+def _record_no_move(performed: PerformedProcedureStep, step: ScheduledProcedureStep, actor: Actor) -> None:
+    """The end of an MPPS that leaves its step where it is: appended, one of several, or withdrawn."""
+    if performed.is_wrong_entry:
+        reason = performed.discontinuation_reason
+        events.record("wrong entry", actor, step=step, performed_step=performed, reason=reason)
+    else:
+        events.record("append", actor, step=step, performed_step=performed, reason=f"MPPS {performed.status}")
+
+
+def _other_station(performed: PerformedProcedureStep, step: ScheduledProcedureStep) -> str:
+    """Where it is performed if it was scheduled elsewhere, as a sentence."""
+    stations = list(step.stations.prefetch_related("aliases"))
+    names = {name for station in stations for name in (station.ae_title, *(a.ae_title for a in station.aliases.all()))}
+    if not names or not performed.station_ae_title or performed.station_ae_title in names:
+        return ""
+    scheduled = ", ".join(station.ae_title for station in stations)
+    return f"performed at {performed.station_ae_title}, scheduled for {scheduled}"
+
+
+def _remark(
+    performed: PerformedProcedureStep, remarks: list[str], linked: list[ScheduledProcedureStep], actor: Actor
+) -> None:
+    for sentence in remarks:
+        for step in linked or [None]:
+            events.record("remark", actor, step=step, performed_step=performed, reason=sentence)
 
 
 def _record_mismatch(performed: PerformedProcedureStep, found: list[ScheduledProcedureStep], actor: Actor) -> None:

@@ -3,74 +3,42 @@
 import os
 import random
 import resource
-import socket
 import struct
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from django.db import OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
-from pynetdicom import AE, evt
-from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom import AE
 
 from ris.models import Station
 from tests import making
 from tests.waiting import wait_until
-from worklist import connection as limits
+from tests.worklist.peer import RawPeer, pdv, request
 from worklist import door, stations
 from worklist.dimse import MODALITY_WORKLIST, MPPS, VERIFICATION
 from worklist.emulator import Modality, Refused
+from worklist.limits import LONGEST_REQUEST, USUAL, Limits
 from worklist.scp import worklist_door
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def connected(port: int, *sent: bytes) -> socket.socket:
-    peer = socket.create_connection(("127.0.0.1", port), timeout=15)
-    for part in sent:
-        peer.sendall(part)
-    return peer
+@pytest.fixture
+def limits() -> Limits:
+    """Shorter deadlines than in life."""
+    return replace(USUAL, request_seconds=1.5, pdu_seconds=1.0, closing_seconds=0.5, connections=40)
 
 
-def is_closed(peer: socket.socket) -> bool:
-    """Whether the server ended the connection, be it with an A-ABORT before."""
-    try:
-        while peer.recv(4096):
-            pass
-    except ConnectionError:
-        return True
-    return True
-
-
-def door_threads() -> int:
-    return sum("AcceptorThread" in thread.name for thread in threading.enumerate())
+def connected(port: int, *sent: bytes) -> RawPeer:
+    return RawPeer(port, *sent, timeout=15)
 
 
 def served(scanner: Modality) -> bool:
     scanner.echo()
     return True
-
-
-def request_bytes(calling: str = "CT1", called: str = "SUNVIEW") -> bytes:
-    """A good A-ASSOCIATE-RQ."""
-    captured: list[bytes] = []
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def capture() -> None:
-        peer, _address = listener.accept()
-        head = peer.recv(6, socket.MSG_WAITALL)
-        captured.append(head + peer.recv(struct.unpack(">L", head[2:])[0], socket.MSG_WAITALL))
-        peer.close()
-
-    thread = threading.Thread(target=capture)
-    thread.start()
-    caller = AE(ae_title=calling)
-    caller.add_requested_context(VERIFICATION)
-    caller.associate("127.0.0.1", listener.getsockname()[1], ae_title=called)
-    thread.join()
-    listener.close()
-    return captured[0]
 
 
 NO_REQUESTS = {
@@ -81,23 +49,23 @@ NO_REQUESTS = {
     "AC first": b"\x02\x00\x00\x00\x00\x04abcd",
     "release response": b"\x06\x00\x00\x00\x00\x04\x00\x00\x00\x00",
     "garbage RQ": b"\x01\x00\x00\x00\x00\x08\xff\xff\xff\xff\xff\xff\xff\xff",
-    "RQ over 64 KB": struct.pack(">BBL", 1, 0, limits.LONGEST_REQUEST + 1),
+    "RQ over 64 KB": struct.pack(">BBL", 1, 0, LONGEST_REQUEST + 1),
 }
 
 
-def test_what_is_no_request_is_closed(scanner, worklist_port):
+def test_what_is_no_request_is_closed(scanner, worklist_port, front_door):
     """Closed at once, and the next scanner is served."""
     for name, sent in NO_REQUESTS.items():
         began = time.monotonic()
-        assert is_closed(connected(worklist_port, sent))
+        assert connected(worklist_port, sent).is_closed()
         assert time.monotonic() - began < 2, name
         assert served(scanner)
-    wait_until(lambda: door_threads() == 0)
+    wait_until(lambda: front_door.connections == 0)
 
 
-def test_three_hundred_random_connections(scanner, worklist_port):
+def test_three_hundred_random_connections(scanner, worklist_port, front_door):
     """300 peers that send noise, a valid type with noise, or a mutated request: every echo succeeds meanwhile."""
-    noise, good = random.Random(7), request_bytes()
+    noise, good = random.Random(7), request()
     for number in range(300):
         data = bytearray(good if number % 3 == 0 else noise.randbytes(40))
         if number % 3 == 1:
@@ -108,28 +76,23 @@ def test_three_hundred_random_connections(scanner, worklist_port):
         if number % 50 == 0:
             assert served(scanner)
     assert served(scanner)
-    wait_until(lambda: door_threads() == 0, seconds=15)
+    wait_until(lambda: front_door.connections == 0, seconds=15)
 
 
-def test_one_byte_holders_do_not_shut_the_door(scanner, worklist_port, monkeypatch):
+def test_one_byte_holders_do_not_shut_the_door(scanner, front_door):
     """Thirty peers that send one byte and wait: echoes succeed, and each is cut off at the deadline."""
-    monkeypatch.setattr(limits, "REQUEST_SECONDS", 1.5)
-    began = time.monotonic()
-    peers = [connected(worklist_port, b"\x01") for _ in range(30)]
+    peers = [connected(front_door.port, b"\x01") for _ in range(30)]
     assert all(served(scanner) for _ in range(5))
-    assert all(is_closed(peer) for peer in peers)
-    assert time.monotonic() - began < 10
-    wait_until(lambda: door_threads() == 0)
+    assert all(peer.is_closed() for peer in peers)
+    wait_until(lambda: front_door.connections == 0)
 
 
-def test_half_a_request_and_silence_are_cut_off(scanner, worklist_port, monkeypatch):
+def test_half_a_request_and_silence_are_cut_off(scanner, front_door):
     """So is who sends nothing, or half a request, or a byte now and then."""
-    monkeypatch.setattr(limits, "REQUEST_SECONDS", 1.0)
-    good = request_bytes()
-    peers = [connected(worklist_port, good[:50]), connected(worklist_port)]
+    peers = [connected(front_door.port, request()[:50]), connected(front_door.port)]
     assert served(scanner)
-    assert is_closed(peers[0])
-    wait_until(lambda: door_threads() <= 1)
+    assert all(peer.is_closed() for peer in peers)
+    wait_until(lambda: front_door.connections == 0)
 
 
 def test_a_long_pdu_costs_no_memory(scanner, worklist_port):
@@ -138,75 +101,56 @@ def test_a_long_pdu_costs_no_memory(scanner, worklist_port):
     peer = connected(worklist_port, b"\x01\x00\xff\xff\xff\xff")
     with pytest.raises(OSError):
         for _ in range(2_000):
-            peer.sendall(bytes(65536))
+            peer.send(bytes(65536))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
     assert served(scanner)
 
 
-def test_a_stalled_pdu_frees_the_association(scanner, worklist_port, monkeypatch):
-    """A scanner unplugged in the middle of a PDU does not hold its thread for ever."""
-    monkeypatch.setattr(limits, "PDU_SECONDS", 1.0)
-    peer = connected(worklist_port, request_bytes())
-    assert peer.recv(1) == b"\x02"
-    peer.sendall(b"\x04\x00\x00\x00\x10\x00abc")
-    wait_until(lambda: door_threads() == 0)
+def test_a_stalled_pdu_frees_the_association(scanner, front_door):
+    """A scanner unplugged in the middle of a PDU does not hold its place for ever."""
+    peer = connected(front_door.port).associated()
+    peer.send(b"\x04\x00\x00\x00\x10\x00abc")
+    assert peer.ends() == "ABORT"
+    wait_until(lambda: front_door.connections == 0)
     assert served(scanner)
 
 
-def test_a_message_without_end_is_aborted(scanner, worklist_port):
+def test_a_message_without_end_is_aborted(scanner, front_door):
     """Fragments that never become a message are taken up to its longest length, then the peer gets an A-ABORT."""
-    peer = connected(worklist_port, request_bytes())
-    head = peer.recv(6, socket.MSG_WAITALL)
-    peer.recv(struct.unpack(">L", head[2:])[0], socket.MSG_WAITALL)
-    fragment = struct.pack(">BBLLBB", 4, 0, 65542, 65538, 1, 1) + bytes(65536)
+    peer = connected(front_door.port).associated()
+    fragment = struct.pack(">BBL", 4, 0, 65542) + pdv(1, 1, bytes(65536))
     with pytest.raises(OSError):
         for _ in range(400):
-            peer.sendall(fragment)
+            peer.send(fragment)
     assert served(scanner)
-    wait_until(lambda: door_threads() == 0)
+    wait_until(lambda: front_door.connections == 0)
 
 
-def test_connections_over_the_limit_are_closed(scanner, worklist_port, monkeypatch):
+def test_connections_over_the_limit_are_closed(scanner, front_door):
     """The limit counts those that say nothing; below it all are served again."""
-    monkeypatch.setattr(door, "MOST_CONNECTIONS", 5)
-    monkeypatch.setattr(limits, "MOST_CONNECTIONS", 5)
-    peers = [connected(worklist_port, b"\x01") for _ in range(5)]
-    wait_until(lambda: door_threads() == 5)
-    assert is_closed(connected(worklist_port))
+    peers = [connected(front_door.port, b"\x01") for _ in range(40)]
+    wait_until(lambda: front_door.connections == 40)
+    assert connected(front_door.port).is_closed()
     for peer in peers:
         peer.close()
-    wait_until(lambda: door_threads() == 0)
+    wait_until(lambda: front_door.connections == 0)
     assert served(scanner)
 
 
-def rejection(port: int, calling: str, called: str = "SUNVIEW") -> tuple[int, int, int]:
-    seen: list[tuple[int, int, int]] = []
-
-    def note(event: evt.Event) -> None:
-        primitive = event.primitive
-        if isinstance(primitive, A_ASSOCIATE) and primitive.result:
-            seen.append((primitive.result, primitive.result_source, primitive.diagnostic))
-
-    caller = AE(ae_title=calling)
-    caller.add_requested_context(VERIFICATION)
-    caller.associate("127.0.0.1", port, ae_title=called, evt_handlers=[(evt.EVT_ACSE_RECV, note)])
-    return seen[0]
+def rejection(port: int, **asked) -> tuple[int, ...]:
+    answer = connected(port, request(**asked)).pdu()
+    assert answer[0] == 3
+    return tuple(answer[7:10])
 
 
 def test_who_may_not_call_is_rejected(scanner, worklist_port, caplog):
     """Unknown calling AE (1,1,3), unknown called AE (1,1,7); the log says who, with control characters escaped."""
-    assert rejection(worklist_port, "NOBODY") == (1, 1, 3)
-    assert rejection(worklist_port, "../wl_secret") == (1, 1, 3)
-    assert rejection(worklist_port, "CT1", called="OTHER") == (1, 1, 7)
+    assert rejection(worklist_port, calling=b"NOBODY") == (1, 1, 3)
+    assert rejection(worklist_port, calling=b"../wl_secret") == (1, 1, 3)
+    assert rejection(worklist_port, calling=b"A\n\x1b[31m\xc3\xa9") == (1, 1, 3)
+    assert rejection(worklist_port, called=b"OTHER") == (1, 1, 7)
     assert "NOBODY" in caplog.text and "127.0.0.1" in caplog.text
-
-
-def test_another_application_context_is_rejected(scanner, worklist_port):
-    """(1,1,2) for an application context name that is not DICOM's."""
-    peer = connected(worklist_port, request_bytes().replace(b"1.2.840.10008.3.1.1.1", b"1.2.840.10008.3.1.1.9"))
-    answer = peer.recv(10, socket.MSG_WAITALL)
-    assert (answer[0], *answer[7:10]) == (3, 1, 1, 2)
-    peer.close()
+    assert "\x1b" not in caplog.text and "\\x1b[31m" in caplog.text
 
 
 def test_a_new_station_is_let_in_without_a_restart(scanner, worklist_port, monkeypatch):
@@ -241,7 +185,7 @@ def test_echo_fails_while_the_database_is_away(scanner, monkeypatch):
 
     scanner.echo()
     with monkeypatch.context() as patched:
-        patched.setattr(BaseDatabaseWrapper, "connect", gone)
+        patched.setattr(BaseDatabaseWrapper, "ensure_connection", gone)
         with pytest.raises(Refused) as refused:
             scanner.echo()
         assert refused.value.status == 0x0110
@@ -249,6 +193,26 @@ def test_echo_fails_while_the_database_is_away(scanner, monkeypatch):
             scanner.find()
         assert refused.value.status == 0xA700
     scanner.echo()
+
+
+def test_a_database_that_hangs_does_not_stall_the_door(transactional_db, site, monkeypatch):
+    """Whoever asks is told in time, C-ECHO 0110H and C-FIND A700H, and nobody's association waits for the database."""
+    limits = replace(USUAL, query_seconds=0.3)
+    running, goes_on = worklist_door(("127.0.0.1", 0), limits=limits).start(), threading.Event()
+    scanner = Modality("CT1", ("127.0.0.1", running.port), ("127.0.0.1", running.port), timeout=15)
+    scanner.echo()
+    with monkeypatch.context() as patched:
+        patched.setattr(BaseDatabaseWrapper, "ensure_connection", lambda _connection: goes_on.wait(30))
+        for _ in range(6):
+            with pytest.raises(Refused) as refused:
+                scanner.echo()
+            assert refused.value.status == 0x0110
+        with pytest.raises(Refused) as refused:
+            scanner.find()
+        assert refused.value.status == 0xA700
+        goes_on.set()
+    wait_until(lambda: served(scanner))
+    running.stop(seconds=1)
 
 
 def test_stopping_lets_an_association_end(transactional_db, site):
@@ -286,15 +250,24 @@ def sessions() -> int:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
             return cursor.fetchone()[0]
+    connection.close()  # as long as one is open, SQLite keeps the descriptors of the others that were closed
     name = os.path.realpath(connection.settings_dict["NAME"])
     links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
     return sum(os.path.realpath(link) == name for link in links)
 
 
-def test_no_database_connection_stays_open(scanner):
-    """Each association's thread gives its connection back (reliability.md, fact 6)."""
+def test_nothing_stays_when_the_door_is_closed(transactional_db, site):
+    """Each thread keeps one database connection; with the door they end, and so does every descriptor and thread."""
     before = sessions()
-    for _ in range(5):
-        scanner.echo()
-        scanner.find()
-    assert sessions() == before
+    threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    for _ in range(2):
+        running = worklist_door(("127.0.0.1", 0)).start()
+        scanner = Modality("CT1", ("127.0.0.1", running.port), ("127.0.0.1", running.port), timeout=15)
+        for _ in range(10):
+            scanner.echo()
+            scanner.find()
+        assert before < sessions() <= before + 5 * (3 if connection.vendor == "sqlite" else 1)
+        running.stop(seconds=1)
+        wait_until(lambda: sessions() == before)
+    wait_until(lambda: threading.active_count() == threads)
+    assert len(os.listdir("/proc/self/fd")) == descriptors

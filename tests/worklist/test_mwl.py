@@ -75,14 +75,6 @@ def test_a_query_that_cannot_be_matched_gets_a900(scanner):
         assert refused.value.status == 0xA900
 
 
-def test_a_cancelled_query_ends_with_fe00(scanner):
-    """C-CANCEL is seen between answers."""
-    copies(300)
-    seen = statuses(scanner, query(Modality="CT"), cancel=True)
-    assert seen[-1] == 0xFE00
-    assert len(seen) < 300
-
-
 def test_more_than_the_most_answers_end_in_a700(scanner):
     """Never a silent cut."""
     Station.objects.filter(ae_title="CT1").update(most_answers=3)

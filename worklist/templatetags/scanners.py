@@ -23,6 +23,12 @@ def status_words(status: int) -> str:
 
 
 @register.filter
+def class_name(name: str) -> str:
+    """The name of a SOP class (PS3.6 table A-1) without the words that all of them have."""
+    return name.removesuffix(" SOP Class").replace(" Information Model - FIND", "")
+
+
+@register.filter
 def shown_value(value: str) -> str:
     """The value of a logged key for people: ``CT``, ``one value``, ``a pattern``; several joined by ``or``."""
     parts = ["one value (hidden)" if part.startswith("hash:") else part for part in value.split("\\")]

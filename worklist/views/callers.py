@@ -45,7 +45,7 @@ def _added(request: HttpRequest, form: AddStationForm) -> HttpResponse:
     with transaction.atomic():
         station = form.save()
         LogEntry.objects.log_actions(
-            request.user.pk,
+            str(request.user.pk),
             [station],
             ADDITION,
             change_message="Added from the list of refused callers.",

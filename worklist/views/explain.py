@@ -60,10 +60,17 @@ def _logged(pk: Any) -> WorklistQuery | None:
     return WorklistQuery.objects.select_related("station").filter(pk=int(text)).first()
 
 
+def _stations(chosen: Station | None, question: Question | None) -> list[Station]:
+    """The chosen one, else all of them, the one that asked before the others."""
+    if chosen:
+        return [chosen]
+    asker = question.logged.station_id if question and question.logged else None
+    return sorted(Station.objects.all(), key=lambda station: station.pk != asker)
+
+
 def _explained(step: ScheduledProcedureStep, chosen: Station | None, question: Question | None) -> Explained:
     titles = selectors.siblings()
-    stations = Station.objects.prefetch_related("aliases")
-    rows = stations.filter(pk=chosen.pk) if chosen else stations
+    rows = _stations(chosen, question)
     asked = chosen.queries.order_by("-last_at", "-pk")[:QUESTIONS] if chosen and not question else []
     questions = [Question.of(logged) for logged in asked]
     return Explained(

@@ -1,0 +1,94 @@
+"""Who may come in: the stations of the database, and from this machine our own probe."""
+
+import asyncio
+import logging
+
+from django.conf import settings
+from pydicom.uid import UID
+
+from worklist import activity
+from worklist.acceptor import Acceptor
+from worklist.negotiation import (
+    APPLICATION_CONTEXT_NOT_SUPPORTED,
+    CALLED_AE_TITLE_NOT_RECOGNIZED,
+    CALLING_AE_TITLE_NOT_RECOGNIZED,
+    NO_REASON,
+    TEMPORARY_CONGESTION,
+    Asked,
+    Rejection,
+)
+from worklist.stations import Profile, Stations
+from worklist.workers import Workers
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that a peer waits for the list of stations to be read anew; then the last list holds.
+READ_SECONDS = 1.0
+
+_WHY: dict[Rejection, str] = {
+    APPLICATION_CONTEXT_NOT_SUPPORTED: "unknown application context",
+    NO_REASON: "it takes too short PDUs",
+    CALLED_AE_TITLE_NOT_RECOGNIZED: "called AE title not recognized",
+    CALLING_AE_TITLE_NOT_RECOGNIZED: "calling AE title not recognized",
+    TEMPORARY_CONGESTION: "the list of stations cannot be read",
+}
+
+
+class Admission:
+    """Answers A-ASSOCIATE indications, from the event loop. The database is asked in a thread, for all who wait."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, workers: Workers, stations: Stations) -> None:
+        self._loop, self._workers, self._stations = loop, workers, stations
+        self._waiting: list[tuple[Asked, Acceptor]] = []
+        self._is_reading = False
+
+    def admit(self, asked: Asked, acceptor: Acceptor) -> None:
+        """Accept or reject, now or when the list of stations has been read."""
+        if self._stations.is_fresh:
+            self._decide(asked, acceptor)
+            return
+        self._waiting.append((asked, acceptor))
+        if len(self._waiting) == 1:
+            self._loop.call_later(READ_SECONDS, self._decide_all)
+        if not self._is_reading:
+            self._is_reading = True
+            self._workers.submit(self._read)
+
+    def _read(self) -> None:
+        try:
+            self._stations.read()
+        finally:
+            self._loop.call_soon_threadsafe(self._was_read)
+
+    def _was_read(self) -> None:
+        self._is_reading = False
+        self._decide_all()
+
+    def _decide_all(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for asked, acceptor in waiting:
+            try:
+                self._decide(asked, acceptor)
+            except Exception as error:  # noqa: BLE001 - the others wait for their answer too
+                acceptor.failed(error)
+
+    def _decide(self, asked: Asked, acceptor: Acceptor) -> None:
+        decision = self._decision(asked, acceptor)
+        if isinstance(decision, Profile):
+            acceptor.accept(decision)
+            return
+        proposed = [UID(uid).name for uid in asked.abstract_syntaxes]
+        activity.refused(asked.calling, asked.called, acceptor.address, _WHY[decision], proposed)
+        acceptor.reject(decision, _WHY[decision])
+
+    def _decision(self, asked: Asked, acceptor: Acceptor) -> Profile | Rejection:
+        """The caller's profile, or why it may not come in. Our own AE title is the probe that the process is well."""
+        if asked.rejection is not None:
+            return asked.rejection
+        if asked.called != settings.AE_TITLE:
+            return CALLED_AE_TITLE_NOT_RECOGNIZED
+        if asked.calling == settings.AE_TITLE and acceptor.is_local:
+            return Profile()
+        if not self._stations.is_known:
+            return TEMPORARY_CONGESTION
+        return self._stations.find(asked.calling) or CALLING_AE_TITLE_NOT_RECOGNIZED

@@ -1,0 +1,217 @@
+"""A-ASSOCIATE: what a peer asks, and the answer to it that depends on nothing but the request (PS3.8 9.3.2, PS3.7 D.3).
+
+Scanners send the same request each time, so decoded requests are kept. Whether a station may come in is never kept.
+"""
+
+import functools
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom.uid import UID
+from pynetdicom import _config
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    AsynchronousOperationsWindowNegotiation,
+    ImplementationClassUIDNotification,
+    ImplementationVersionNameNotification,
+    MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
+)
+from pynetdicom.presentation import PresentationContext, build_context, negotiate_as_acceptor
+
+from worklist.dimse import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from worklist.limits import LONGEST_PDU, SHORTEST_PDU
+
+# The library would format each PDU for logs that are off, and write identifiers, which are patient data.
+_config.LOG_HANDLER_LEVEL = "none"
+_config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
+
+Rejection = tuple[int, int, int]
+#: Result, source and diagnostic of an A-ASSOCIATE-RJ (PS3.8 Table 9-21).
+NO_REASON: Rejection = (1, 1, 1)
+APPLICATION_CONTEXT_NOT_SUPPORTED: Rejection = (1, 1, 2)
+CALLING_AE_TITLE_NOT_RECOGNIZED: Rejection = (1, 1, 3)
+CALLED_AE_TITLE_NOT_RECOGNIZED: Rejection = (1, 1, 7)
+PROTOCOL_VERSION_NOT_SUPPORTED: Rejection = (1, 2, 2)
+TEMPORARY_CONGESTION: Rejection = (2, 3, 1)
+
+_APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
+#: Requests that are kept, and up to which length in bytes.
+_KEPT, _LONGEST_KEPT = 256, 16 * 1024
+_APPLICATION_CONTEXT_ITEM, _CONTEXT_ITEM, _USER_ITEM = 0x10, 0x20, 0x50
+_ABSTRACT_SYNTAX, _TRANSFER_SYNTAX = 0x30, 0x40
+_item = struct.Struct(">BxH")
+
+
+class InvalidRequest(Exception):
+    """The bytes are no A-ASSOCIATE-RQ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """An accepted presentation context."""
+
+    id: int
+    abstract_syntax: str
+    transfer_syntax: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A decoded request with the A-ASSOCIATE-AC that answers it if the peer may come in; or why nobody could.
+
+    ``longest`` is the longest P-DATA-TF that the peer takes, at most ours. ``abstract_syntaxes`` is what was asked for.
+    """
+
+    calling: str
+    called: str
+    rejection: Rejection | None = None
+    accept: bytes = b""
+    contexts: Mapping[int, Context] | None = None
+    longest: int = LONGEST_PDU
+    abstract_syntaxes: tuple[str, ...] = ()
+
+
+class Negotiation:
+    """Answers requests for the offered presentation contexts: abstract syntax -> transfer syntaxes by preference."""
+
+    def __init__(self, offered: Mapping[str, list[str]]) -> None:
+        self._offered = [build_context(UID(syntax), transfer) for syntax, transfer in offered.items()]
+        self._kept = functools.lru_cache(_KEPT)(self._decode)
+
+    def of(self, body: bytes) -> Asked:
+        """The request whose PDU has this body (without its head of six bytes). InvalidRequest."""
+        return self._kept(body) if len(body) <= _LONGEST_KEPT else self._decode(body)
+
+    def _decode(self, body: bytes) -> Asked:
+        called, calling = _ae_title(body[4:20]), _ae_title(body[20:36])
+        if not struct.unpack_from(">H", body)[0] & 1:
+            return Asked(calling, called, PROTOCOL_VERSION_NOT_SUPPORTED)
+        name, proposed = _checked(body[68:])
+        if name != _APPLICATION_CONTEXT.encode():
+            return Asked(calling, called, APPLICATION_CONTEXT_NOT_SUPPORTED)
+        asked = _primitive(body)
+        longest = _longest(asked)
+        if longest < SHORTEST_PDU:
+            return Asked(calling, called, NO_REASON, abstract_syntaxes=proposed)
+        results, roles = negotiate_as_acceptor(
+            asked.presentation_context_definition_list, self._offered, _roles(asked.user_information)
+        )
+        return Asked(
+            calling,
+            called,
+            accept=_accept(body, asked, results, roles),
+            contexts={context.id: context for context in _accepted(results)},
+            longest=longest,
+            abstract_syntaxes=proposed,
+        )
+
+
+def _ae_title(value: bytes) -> str:
+    """Spaces around it do not count; anything but ASCII is spelled out, and so is no station's title."""
+    return value.decode("ascii", "backslashreplace").strip(" ")
+
+
+def _checked(items: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Application context name and proposed abstract syntaxes. pynetdicom takes items that reach over the end."""
+    names, syntaxes, ids = [], [], set()
+    for kind, value in _items(items):
+        if kind == _APPLICATION_CONTEXT_ITEM:
+            names.append(value)
+        elif kind == _CONTEXT_ITEM:
+            number, syntax = _context(value)
+            if number in ids:
+                raise InvalidRequest("a presentation context ID is used twice")
+            ids.add(number)
+            syntaxes.append(syntax)
+        elif kind == _USER_ITEM:
+            list(_items(value))
+    if len(names) != 1 or not syntaxes:
+        raise InvalidRequest("no application context or no presentation context")
+    return names[0], tuple(syntaxes)
+
+
+def _context(value: bytes) -> tuple[int, str]:
+    """ID and abstract syntax of a proposed presentation context (PS3.8 9.3.2.2)."""
+    if len(value) < 4 or not value[0] % 2:
+        raise InvalidRequest("a presentation context ID is no odd number")
+    parts = list(_items(value[4:]))
+    abstract = [part for kind, part in parts if kind == _ABSTRACT_SYNTAX]
+    if len(abstract) != 1 or not any(kind == _TRANSFER_SYNTAX for kind, _part in parts):
+        raise InvalidRequest("a presentation context without abstract or transfer syntax")
+    return value[0], abstract[0].decode("ascii", "replace").strip(" \0")
+
+
+def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at < len(data):
+        if len(data) - at < _item.size:
+            raise InvalidRequest("an item is cut off")
+        kind, length = _item.unpack_from(data, at)
+        at += _item.size
+        if length > len(data) - at:
+            raise InvalidRequest("an item reaches over the end")
+        yield kind, data[at : at + length]
+        at += length
+
+
+def _primitive(body: bytes) -> Any:
+    """The request as pynetdicom decodes it. Its AE titles are left out: the library refuses some in ways of its own."""
+    titles = b"PEER".ljust(16) * 2
+    pdu = A_ASSOCIATE_RQ()
+    try:
+        pdu.decode(b"\x01\x00" + struct.pack(">L", len(body)) + body[:4] + titles + body[36:])
+        return pdu.to_primitive()
+    except Exception as error:  # whatever the library stumbles on is the peer's fault
+        raise InvalidRequest(f"cannot be decoded ({type(error).__name__})") from error
+
+
+def _longest(asked: Any) -> int:
+    """PS3.8 D.1.1: 0, or nothing said, is no limit."""
+    said = [item.maximum_length_received for item in asked.user_information if hasattr(item, "maximum_length_received")]
+    return min(said[0], LONGEST_PDU) if said and said[0] else LONGEST_PDU
+
+
+def _roles(user_information: list[Any]) -> Any:
+    return {
+        item.sop_class_uid: (bool(item.scu_role), bool(item.scp_role))
+        for item in user_information
+        if isinstance(item, SCP_SCU_RoleSelectionNegotiation)
+    }
+
+
+def _accepted(results: list[PresentationContext]) -> Iterator[Context]:
+    for context in results:
+        if context.result == 0x00:
+            yield Context(int(context.context_id or 0), str(context.abstract_syntax), str(context.transfer_syntax[0]))
+
+
+def _accept(body: bytes, asked: Any, results: list[PresentationContext], roles: list[Any]) -> bytes:
+    """The A-ASSOCIATE-AC. User identity and extended negotiation are not answered: not supported (PS3.7 D.3.3)."""
+    longest, class_uid, version = (
+        MaximumLengthNotification(),
+        ImplementationClassUIDNotification(),
+        ImplementationVersionNameNotification(),
+    )
+    longest.maximum_length_received = LONGEST_PDU
+    class_uid.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+    version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    answer = A_ASSOCIATE()
+    answer.application_context_name = UID(_APPLICATION_CONTEXT)
+    answer.calling_ae_title = answer.called_ae_title = "PEER"
+    answer.result, answer.result_source = 0x00, 0x01
+    answer.presentation_context_definition_results_list = results
+    answer.user_information = [longest, class_uid, version, *_window(asked), *roles]
+    encoded = A_ASSOCIATE_AC(answer).encode()
+    return encoded[:10] + body[4:68] + encoded[74:]  # PS3.8 Table 9-17: the same as in the request
+
+
+def _window(asked: Any) -> Iterator[AsynchronousOperationsWindowNegotiation]:
+    """PS3.7 D.3.3.3: one operation at a time, for a peer that asked for more."""
+    if any(isinstance(item, AsynchronousOperationsWindowNegotiation) for item in asked.user_information):
+        window = AsynchronousOperationsWindowNegotiation()
+        window.maximum_number_operations_invoked = window.maximum_number_operations_performed = 1
+        yield window

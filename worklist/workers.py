@@ -1,0 +1,68 @@
+"""Threads that do what must not stall the event loop. Each owns one database connection for as long as it lives."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.db import connection
+
+from worklist import status
+
+logger = logging.getLogger(__name__)
+
+Job = Callable[[], None]
+
+
+class Workers:
+    """``count`` threads; ``options`` are added to the database's connection options, for their connections only.
+
+    A job catches what it foresees; what escapes it is logged with its kind and place, and the thread goes on.
+    """
+
+    def __init__(self, name: str, count: int, options: Mapping[str, Any] | None = None) -> None:
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._options = dict(options or {})
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Have ``job`` done by the next free thread."""
+        self._jobs.put(job)
+
+    def stop(self, seconds: float) -> bool:
+        """End the threads when they have done what was submitted. Whether they ended within ``seconds`` each."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join(seconds)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _work(self) -> None:
+        # A lasting connection also with SQLite, whose connections would else end with each request.
+        connection.settings_dict = settings = dict(connection.settings_dict)
+        settings["CONN_MAX_AGE"] = None
+        settings["OPTIONS"] = {**settings["OPTIONS"], **self._options}
+        try:
+            while (job := self._jobs.get()) is not None:
+                try:
+                    job()
+                    connection.close_if_unusable_or_obsolete()
+                except Exception as error:  # noqa: BLE001 - the thread must live on
+                    logger.error("a request failed: %s", status.place(error))
+                    connection.close()
+        finally:
+            connection.close()
+
+
+#: PostgreSQL: a query, or the connection it needs, that takes longer is answered with A700H; see Limits.query_seconds.
+QUERY_OPTIONS = {"connect_timeout": 2, "tcp_user_timeout": 2_500, "options": "-c statement_timeout=2000"}
+
+
+def query_options() -> Mapping[str, Any]:
+    """What bounds a query by the database that is used. SQLite's reads wait for nobody."""
+    return QUERY_OPTIONS if connection.vendor == "postgresql" else {}
