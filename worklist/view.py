@@ -158,7 +158,7 @@ class View:
             return iter(sorted(min(named, key=len), key=lambda one: (one.start, one.pk)))
         stations = profile.siblings
         if criteria.stations is not None:
-            stations = stations & {self._aliases.get(title, title) for title in criteria.stations}
+            stations = frozenset(self._aliases.get(title, title) for title in criteria.stations)
         first, last = criteria.window.bounds()
         slices = [self._between(self._by_station.get(ae_title, []), first, last) for ae_title in stations]
         if len(slices) == 1:
