@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from ris import selectors
+from ris import arrivals
 from ris.inputs import Actor, InstanceReport
 from ris.models import (
     ExpectedInstance,
@@ -18,7 +18,7 @@ from ris.models import (
     Station,
     Study,
 )
-from ris.services import events
+from ris.services import events, patients
 from ris.states import PENDING, WRONG_ENTRY, PerformedStatus, StepStatus, Verb
 
 _SWEEP = Actor(kind="SYSTEM", name="quiet study sweep")
@@ -116,7 +116,7 @@ def _study(report: InstanceReport, procedure: RequestedProcedure | None) -> Stud
 def _mismatch(report: InstanceReport, procedure: RequestedProcedure | None) -> Study.Mismatch:
     if procedure is None:
         return Study.Mismatch.UNSCHEDULED
-    named = selectors.is_named_by(procedure.order.patient_id, report.patient)
+    named = patients.is_named_by(procedure.order.patient_id, report.patient)
     return Study.Mismatch.NONE if named else Study.Mismatch.PATIENT
 
 
@@ -169,12 +169,12 @@ def settle(procedure: RequestedProcedure, actor: Actor) -> None:
 
 def expected_instances(procedure: RequestedProcedure) -> QuerySet[ExpectedInstance]:
     """What the final MPPS of all the exam's steps list."""
-    return selectors.counted_instances().filter(performed_step__scheduled_steps__requested_procedure=procedure)
+    return arrivals.counted_instances().filter(performed_step__scheduled_steps__requested_procedure=procedure)
 
 
 def missing_instances(procedure: RequestedProcedure) -> QuerySet[ExpectedInstance]:
     """Those of them that have not arrived, or arrived as another patient's or a wrong entry's."""
-    arrived = selectors.arrived_instances().filter(sop_instance_uid=OuterRef("sop_instance_uid"))
+    arrived = arrivals.arrived_instances().filter(sop_instance_uid=OuterRef("sop_instance_uid"))
     return expected_instances(procedure).filter(~Exists(arrived))
 
 
