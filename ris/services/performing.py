@@ -247,8 +247,9 @@ def _other_station(performed: PerformedProcedureStep, step: ScheduledProcedureSt
 def _remark(
     performed: PerformedProcedureStep, remarks: list[str], linked: list[ScheduledProcedureStep], actor: Actor
 ) -> None:
+    steps: list[ScheduledProcedureStep | None] = [*linked] or [None]
     for sentence in remarks:
-        for step in linked or [None]:
+        for step in steps:
             events.record("remark", actor, step=step, performed_step=performed, reason=sentence)
 
 
