@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import ssl
 import zoneinfo
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,45 @@ def address(name: str, default: str) -> tuple[str, int]:
             name, f"must be HOST:PORT with a port from 1 to 65535, such as {default}; it is {text!r}"
         )
     return host.strip("[]"), int(port)
+
+
+def address_if_set(name: str, example: str) -> tuple[str, int] | None:
+    """As ``address``, for a listener that is not there unless its variable is set."""
+    return address(name, example) if os.environ.get(name) else None
+
+
+def tls(certificate: str, key: str, authorities: str, needed_by: list[str]) -> ssl.SSLContext | None:
+    """TLS of our listeners from the files that three variables name; None if no certificate is named.
+
+    With ``authorities`` a peer must show a certificate that one of them signed. Versions and ciphers are those of the
+    BCP 195 RFC 9325 TLS secure transport connection profile (PS3.15 B.12). ``needed_by`` are variables that make a
+    certificate necessary where they are set.
+    """
+    chain = os.environ.get(certificate)
+    if not chain:
+        if wanting := [name for name in needed_by if os.environ.get(name)]:
+            raise UnreadableSetting(certificate, f"must name a file with our certificate, because {wanting[0]} is set")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM")
+    try:
+        context.load_cert_chain(chain, os.environ.get(key) or None, password=_no_password)
+    except (OSError, ValueError) as error:
+        raise UnreadableSetting(certificate, f"and {key} must name PEM files that belong together: {error}") from error
+    if trusted := os.environ.get(authorities):
+        try:
+            context.load_verify_locations(trusted)
+        except OSError as error:
+            raise UnreadableSetting(authorities, f"must name a PEM file of certificate authorities: {error}") from error
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _no_password() -> str:
+    """An encrypted key would make the library ask at a terminal that is not there."""
+    raise ValueError("the key is encrypted")
 
 
 def words(name: str) -> list[str]:

@@ -10,6 +10,11 @@ DATA_DIR = environment.data_dir("SUNVIEW_DATA_DIR", BASE_DIR / "var")
 HTTP_ADDRESS = environment.address("SUNVIEW_HTTP", "127.0.0.1:8000")
 DICOM_ADDRESS = environment.address("SUNVIEW_DICOM", "127.0.0.1:11112")
 STORE_ADDRESS = environment.address("SUNVIEW_STORE", "127.0.0.1:11113")
+DICOM_TLS_ADDRESS = environment.address_if_set("SUNVIEW_DICOM_TLS", "0.0.0.0:2762")
+STORE_TLS_ADDRESS = environment.address_if_set("SUNVIEW_STORE_TLS", "0.0.0.0:2763")
+TLS_CONTEXT = environment.tls(
+    "SUNVIEW_TLS_CERTIFICATE", "SUNVIEW_TLS_KEY", "SUNVIEW_TLS_CA", ["SUNVIEW_DICOM_TLS", "SUNVIEW_STORE_TLS"]
+)
 MLLP_ADDRESS = environment.address("SUNVIEW_MLLP", "127.0.0.1:2575")
 AE_TITLE = environment.ae_title("SUNVIEW_AE_TITLE", "SUNVIEW")
 

@@ -26,6 +26,7 @@ DOMAIN = {
     "ris.states",
     "ris.models",
     "ris.processes",
+    "ris.supervisor",
     "ris.identifiers",
     "ris.visibility",
 }

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from worklist import framing
+from worklist import framing, status
 from worklist.deadline import Deadline
 from worklist.dialogue import Dialogue, Line, Peer
 from worklist.handling import printable
@@ -96,6 +96,11 @@ class Acceptor:
             self._on(Event.EVT15)
         else:
             self._transport.abort()
+
+    def failed(self, error: BaseException) -> None:
+        """Something went wrong that nobody foresaw: this connection ends, no other."""
+        logger.error("association of %s from %s failed: %s", self._caller(), self.address, status.place(error))
+        self._transport.abort()
 
     @property
     def is_open(self) -> bool:

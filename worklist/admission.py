@@ -37,9 +37,8 @@ _WHY: dict[Rejection, str] = {
 class Admission:
     """Answers A-ASSOCIATE indications, from the event loop. The database is asked in a thread, for all who wait."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, workers: Workers) -> None:
-        self._loop, self._workers = loop, workers
-        self._stations = Stations()
+    def __init__(self, loop: asyncio.AbstractEventLoop, workers: Workers, stations: Stations) -> None:
+        self._loop, self._workers, self._stations = loop, workers, stations
         self._waiting: list[tuple[Asked, Acceptor]] = []
         self._is_reading = False
 

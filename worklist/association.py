@@ -7,7 +7,7 @@ import asyncio
 import logging
 from typing import cast
 
-from worklist import framing, status
+from worklist import framing
 from worklist.acceptor import Acceptor, House
 from worklist.assembly import InvalidMessage
 from worklist.dialogue import Dialogue, Line
@@ -64,11 +64,6 @@ class Association(Acceptor, asyncio.Protocol):
             self._on(Event.EVT17)
         self._deadline.end()
         self._house.left(self)
-
-    def failed(self, error: BaseException) -> None:
-        """Something went wrong that nobody foresaw: this connection ends, no other."""
-        logger.error("association of %s from %s failed: %s", self._caller(), self.address, status.place(error))
-        self._transport.abort()
 
     def settle(self) -> None:
         """After something happened: answer a release that can be answered, hold or read the peer, set the deadline."""

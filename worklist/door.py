@@ -19,6 +19,7 @@ from worklist.dimse import SUCCESS, VERIFICATION
 from worklist.limits import USUAL, Limits
 from worklist.listener import Listener, listening
 from worklist.negotiation import Asked, Negotiation
+from worklist.stations import Stations
 from worklist.workers import Workers, query_options
 
 logger = logging.getLogger(__name__)
@@ -32,8 +33,9 @@ _THREAD_SECONDS = 5.0
 class Door:
     """One listening port with its handlers by verb: ``{"C-ECHO": handler, ...}``, and ``query`` for C-FIND.
 
-    ``contexts`` are abstract syntax -> transfer syntaxes; ``incoming`` opens a file for each object to store. With
-    ``tls`` the port speaks only TLS. With ``reuse_port`` several processes may listen at one address.
+    ``contexts`` are abstract syntax -> transfer syntaxes; ``incoming`` opens a file for each object to store,
+    ``stations`` are who may come in. With ``tls`` the port speaks only TLS. With ``reuse_port`` several processes may
+    listen at one address.
     """
 
     def __init__(
@@ -44,12 +46,14 @@ class Door:
         query: handling.QueryHandler | None = None,
         *,
         incoming: Incoming | None = None,
+        stations: Stations | None = None,
         limits: Limits = USUAL,
         tls: ssl.SSLContext | None = None,
         reuse_port: bool = False,
     ) -> None:
         self.limits = limits
         self._negotiation = Negotiation(contexts)
+        self._stations = stations or Stations()
         self._handlers, self._query, self._incoming = handlers, query, incoming
         self._socket = listening(address, reuse_port)
         self.port = int(self._socket.getsockname()[1])
@@ -64,7 +68,7 @@ class Door:
         """Accept associations from now on."""
         self._queries = Workers("dicom-query", 1, query_options())
         self._others = Workers("dicom-other", _THREADS)
-        self._admission = Admission(self.loop, self._others)
+        self._admission = Admission(self.loop, self._others, self._stations)
         self._service = Service(
             self.loop, self.limits, self._handlers, self._query, self._incoming, self._queries, self._others
         )

@@ -26,14 +26,14 @@ MAX_DEPTH = 8
 MAX_ELEMENTS = 200_000
 MAX_ITEMS = 20_000
 
-_UNDEFINED = 0xFFFFFFFF
+UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_SPECIFIC_CHARACTER_SET = 0x00080005
+SPECIFIC_CHARACTER_SET = 0x00080005
 #: PS3.5 7.1.2: these have two reserved bytes and a length of four bytes in explicit VR.
-_LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 #: PS3.5 6.1.2.3: the VRs that Specific Character Set (0008,0005) governs.
-_TEXT_VRS = frozenset({b"SH", b"LO", b"ST", b"LT", b"UC", b"UT", b"PN"})
+TEXT_VRS = frozenset({b"SH", b"LO", b"ST", b"LT", b"UC", b"UT", b"PN"})
 _VR_OF_TAG = {tag: entry[0][:2].encode() for tag, entry in DicomDictionary.items()}
 
 
@@ -51,7 +51,8 @@ def decode(data: bytes, implicit_vr: bool, character_set: str = "ISO_IR 192") ->
     walk.whole()
     try:
         dataset = read_dataset(BytesIO(data), implicit_vr, True)
-        _settle_character_set(dataset, walk.texts, character_set)
+        if said := settle(_terms(dataset), walk.texts, character_set):
+            dataset.SpecificCharacterSet = said if len(said) > 1 else said[0]
         dataset.decode()
     except (MalformedDataset, MemoryError):
         raise
@@ -65,24 +66,31 @@ def check_structure(data: bytes | mmap, implicit_vr: bool, start: int = 0) -> No
     _Walk(data, implicit_vr, keeps_texts=False).whole(start)
 
 
-def _settle_character_set(dataset: Dataset, texts: list[bytes], default: str) -> None:
-    said = [_spelling(term) for term in _terms(dataset)]
+def texts(data: bytes, implicit_vr: bool) -> list[bytes]:
+    """The raw values that Specific Character Set governs; MalformedDataset as ``decode``."""
+    walk = _Walk(data, implicit_vr)
+    walk.whole()
+    return walk.texts
+
+
+def settle(terms: list[str], texts: list[bytes], default: str) -> list[str]:
+    """The defined terms by which ``texts`` are to be read, none for ASCII; MalformedDataset if they cannot be."""
+    said = [_spelling(term) for term in terms]
     if unknown := [term for term in said if term and term not in python_encoding]:
         raise MalformedDataset(f"the Specific Character Set is not known ({len(unknown)} of {len(said)} terms)")
     if not any(term and term != "ISO_IR 6" for term in said):
-        said = [default] if any(not text.isascii() for text in texts) else []
-    if said:
-        dataset.SpecificCharacterSet = said if len(said) > 1 else said[0]
+        said = default.split("\\") if any(not text.isascii() for text in texts) else []
     # ISO 2022 switches sets inside a value: pydicom follows the escapes, only stand-alone sets are checked here.
     if len(said) <= 1 and not any(b"\x1b" in text for text in texts):
         codec = python_encoding[said[0] if said else ""]
         for text in texts:
             _check_text(text, codec)
+    return said
 
 
 def _terms(dataset: Dataset) -> list[str]:
     """The terms of Specific Character Set as they were sent: pydicom would decode them by themselves."""
-    element = dataset.get_item(_SPECIFIC_CHARACTER_SET) if _SPECIFIC_CHARACTER_SET in dataset else None
+    element = dataset.get_item(SPECIFIC_CHARACTER_SET) if SPECIFIC_CHARACTER_SET in dataset else None
     value = element.value if element is not None else None
     return value.decode("ascii", "replace").strip(" \0").split("\\") if isinstance(value, bytes) else []
 
@@ -132,7 +140,7 @@ class _Walk:
         if self.elements > MAX_ELEMENTS:
             raise MalformedDataset(f"there are more than {MAX_ELEMENTS} elements")
         vr, length, at = self._head(tag, at, end, implicit)
-        if length == _UNDEFINED:
+        if length == UNDEFINED:
             if vr in (b"OB", b"OW"):
                 return self._fragments(at, end)
             # PS3.5 6.2.2 note 3: a UN of undefined length holds a sequence in implicit VR.
@@ -141,7 +149,7 @@ class _Walk:
             raise MalformedDataset(f"an element at byte {at} claims more bytes than there are")
         if vr == b"SQ":
             return self._items(at, at + length, implicit, depth, False)
-        if vr in _TEXT_VRS and self._keeps_texts:
+        if vr in TEXT_VRS and self._keeps_texts:
             self.texts.append(self.data[at : at + length])
         return at + length
 
@@ -150,7 +158,7 @@ class _Walk:
         if implicit:
             return _VR_OF_TAG.get(tag, b"UN"), self._number(at + 4, 4, end), at + 8
         vr = self.data[at + 4 : at + 6]
-        if vr in _LONG_VRS:
+        if vr in LONG_VRS:
             return vr, self._number(at + 8, 4, end), at + 12
         if vr in _SHORT_VRS:
             return vr, self._number(at + 6, 2, end), at + 8
@@ -172,7 +180,7 @@ class _Walk:
         return at
 
     def _item(self, at: int, end: int, length: int, implicit: bool, depth: int) -> int:
-        if length == _UNDEFINED:
+        if length == UNDEFINED:
             return self._elements(at, end, implicit, depth + 1, True)
         if length > end - at:
             raise MalformedDataset(f"an item at byte {at} claims more bytes than there are")

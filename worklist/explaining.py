@@ -11,15 +11,14 @@ from typing import Any
 
 from django.utils import timezone
 from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataset import Dataset
 
 from ris import selectors
 from ris.models import ScheduledProcedureStep, Station
 from ris.states import PENDING, StepStatus
-from worklist import matching, query_log
+from worklist import identifier, matching, query_log
 from worklist.clock import to_site
 from worklist.entry import Entry, of_any
-from worklist.keys import ABOUT_THE_IDENTIFIER, BY_KEYWORD, STEP_BY_KEYWORD, STEP_SEQUENCE, Key
+from worklist.keys import ABOUT_THE_IDENTIFIER, BY_KEYWORD, STEP_BY_KEYWORD, Key
 from worklist.models import WorklistQuery
 from worklist.status import Failure
 from worklist.view import aliases
@@ -144,7 +143,7 @@ def _compare(entry: Entry, keys: tuple[tuple[str, str], ...], found: Verdict) ->
 
 def _compare_shown(entry: Entry, keys: dict[str, str], found: Verdict) -> None:
     try:
-        criteria = matching.criteria(_identifier(keys))
+        criteria = matching.criteria(identifier.asking(keys))
     except Failure as failure:
         found.reasons.append(f"the query is refused with {failure.status:04X}H: {failure}")
         return
@@ -156,20 +155,6 @@ def _compare_shown(entry: Entry, keys: dict[str, str], found: Verdict) -> None:
 
 def _matches(entry: Entry, criteria: matching.Criteria, by_status: bool) -> bool:
     return not [keyword for keyword in criteria.unmet(entry, aliases()) if by_status or keyword != _STATUS]
-
-
-def _identifier(keys: dict[str, str]) -> Dataset:
-    identifier, item = Dataset(), Dataset()
-    for keyword, value in keys.items():
-        sequence, _dot, nested = keyword.rpartition(".")
-        target = item if (sequence or nested) in STEP_BY_KEYWORD else identifier
-        if sequence:
-            setattr(target, sequence, [Dataset()])
-            target = target[sequence].value[0]
-        setattr(target, nested, value)
-    if item:
-        setattr(identifier, STEP_SEQUENCE, [item])
-    return identifier
 
 
 def _sentence(entry: Entry, keys: dict[str, str]) -> str:

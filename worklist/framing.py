@@ -105,7 +105,7 @@ def p_data(context_id: int, data: bytes, is_command: bool, longest: int) -> byte
     room = longest - _pdv.size
     if size <= room:
         return _p_data.pack(0x04, size + 6, size + 2, context_id, kind | 2) + data
-    parts = []
+    parts: list[bytes] = []
     for at in range(0, size, room):
         fragment = data[at : at + room]
         last = 2 if at + room >= size else 0

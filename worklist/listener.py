@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from worklist.limits import Limits
 
@@ -116,11 +117,15 @@ class Listener:
     async def _serve(self, client: socket.socket, address: str) -> None:
         """Hand the connection to its protocol, after the TLS handshake if there is one."""
         client.setblocking(False)
-        timeout = self._limits.handshake_seconds if self._tls else None
+        tls: dict[str, Any] = {}
+        if self._tls:
+            tls = {
+                "ssl": self._tls,
+                "ssl_handshake_timeout": self._limits.handshake_seconds,
+                "ssl_shutdown_timeout": self._limits.closing_seconds,
+            }
         try:
-            await self._loop.connect_accepted_socket(
-                lambda: self._protocol(address), client, ssl=self._tls, ssl_handshake_timeout=timeout
-            )
+            await self._loop.connect_accepted_socket(lambda: self._protocol(address), client, **tls)
         except (OSError, asyncio.CancelledError) as error:
             client.close()
             self.left(address)

@@ -6,19 +6,15 @@ from datetime import date, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
-
 from ris.states import PENDING
 from worklist import clock
 from worklist.entry import SHOWN, Entry
+from worklist.identifier import Element, Identifier
 from worklist.keys import ABOUT_THE_IDENTIFIER, BY_KEYWORD, STEP_BY_KEYWORD, STEP_SEQUENCE, Key, Match
 from worklist.status import DOES_NOT_MATCH_SOP_CLASS, Failure
 from worklist.wildcard import is_wild, pattern, person
 
 _START = ("ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTime")
-_PADDING = " \0"
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ class Criteria:
         return any(station.ae_title in wanted for station in entry.stations)
 
 
-def criteria(identifier: Dataset, defaults: Mapping[str, str] | None = None) -> Criteria:
+def criteria(identifier: Identifier, defaults: Mapping[str, str] | None = None) -> Criteria:
     """The criteria of a worklist identifier; ``defaults`` are values for keys that it leaves empty.
 
     Failure A900H if it is empty or a key cannot be matched as it stands.
@@ -80,7 +76,7 @@ def criteria(identifier: Dataset, defaults: Mapping[str, str] | None = None) -> 
     if not any(_counts(element) for element in identifier):
         raise _mismatch("The identifier is empty")
     found = Criteria()
-    zone = _values(identifier["TimezoneOffsetFromUTC"]) if "TimezoneOffsetFromUTC" in identifier else []
+    zone = next((element.values for element in identifier if element.keyword == "TimezoneOffsetFromUTC"), ())
     left = dict(defaults or {})
     start: dict[str, str] = {}
     for element in identifier:
@@ -97,33 +93,32 @@ def criteria(identifier: Dataset, defaults: Mapping[str, str] | None = None) -> 
     return found
 
 
-def _counts(element: DataElement) -> bool:
+def _counts(element: Element) -> bool:
     """Whether an element is a key: group lengths (PS3.5 7.2) and private elements (7.8) are none."""
-    return bool(element.tag.element and not element.tag.is_private and element.keyword not in ABOUT_THE_IDENTIFIER)
+    return not (element.is_group_length or element.is_private or element.keyword in ABOUT_THE_IDENTIFIER)
 
 
-def _item(element: DataElement) -> Dataset:
+def _item(element: Element) -> Identifier:
     """The one item of a sequence key, which may be left out (PS3.4 C.2.2.2.6)."""
-    items = list(element.value or [])
-    if len(items) > 1:
+    if len(element.items) > 1:
         raise _mismatch(f"{element.keyword} has more than one item", element.keyword)
-    return items[0] if items else Dataset()
+    return element.items[0] if element.items else ()
 
 
 def _match_element(
-    element: DataElement, table: Mapping[str, Key], found: Criteria, left: dict[str, str], start: dict[str, str]
+    element: Element, table: Mapping[str, Key], found: Criteria, left: dict[str, str], start: dict[str, str]
 ) -> None:
     key = table.get(element.keyword)
-    if key is None or (key.vr == "SQ") != (element.VR == "SQ"):
+    if key is None or (key.vr == "SQ") != (element.vr == "SQ"):
         found.unsupported.append(element.keyword or f"{element.tag:08X}")
-    elif element.VR == "SQ":
+    elif element.vr == "SQ":
         _match_sequence(key, _item(element), found)
     elif values := _values(element):
         left.pop(key.keyword, None)
         _match(key, values, found, start)
 
 
-def _match_sequence(key: Key, item: Dataset, found: Criteria) -> None:
+def _match_sequence(key: Key, item: Identifier, found: Criteria) -> None:
     """An item must meet all of the nested keys (PS3.4 C.2.2.2.6)."""
     nested = Criteria()
     for element in item:
@@ -223,14 +218,11 @@ def _window(start: dict[str, str], offset: str) -> clock.Window:
         raise _mismatch(f"Scheduled Procedure Step Start is {error}", *_START) from None
 
 
-def _values(element: DataElement) -> list[str]:
-    """The key's values without their padding; none for universal matching."""
-    value = element.value
-    values = list(value) if isinstance(value, (MultiValue, list)) else [value]
-    texts = [text for single in values if single is not None and (text := str(single).strip(_PADDING))]
-    if any("\0" in text for text in texts):
+def _values(element: Element) -> list[str]:
+    """The key's values; none for universal matching."""
+    if any("\0" in text for text in element.values):
         raise _mismatch(f"{element.keyword} holds a NUL character", element.keyword)
-    return texts
+    return list(element.values)
 
 
 def _mismatch(comment: str, *keywords: str) -> Failure:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from functools import lru_cache
 
 from ris.selectors import site_zone
-from worklist import activity, encoding, matching, mwl_answer
+from worklist import activity, encoding, identifier, matching, mwl_answer
 from worklist.dimse import CANCEL, PENDING, PENDING_UNSUPPORTED, SUCCESS, Answer, Request
 from worklist.entry import Entry
 from worklist.matching import Criteria
@@ -78,9 +78,9 @@ def _read(request: Request) -> Query:
 def _understood(
     data: bytes, implicit_vr: bool, character_set: str, defaults: tuple[tuple[str, str], ...], today: date | None
 ) -> Query:
-    identifier = encoding.decode(data, implicit_vr, character_set)
+    said = identifier.read(data, implicit_vr, character_set)
     filled = {keyword: f"{today:%Y%m%d}" if value == TODAY else value for keyword, value in defaults}
-    return Query(matching.criteria(identifier, filled), mwl_answer.asked(identifier))
+    return Query(matching.criteria(said, filled), mwl_answer.asked(said))
 
 
 def _answers(entries: list[Entry], writer: Writer, request: Request, status: int) -> Iterator[Answer]:

@@ -13,10 +13,9 @@ from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
-from pydicom.dataset import Dataset
-
 from ris.models import Station
 from worklist.entry import Entry
+from worklist.identifier import Identifier
 from worklist.keys import BY_KEYWORD, Key
 from worklist.repertoire import repertoire
 
@@ -46,22 +45,22 @@ class Asked:
         return [name for key, nested in self.keys for name in (key.keyword, *(nested.keywords() if nested else ()))]
 
 
-def asked(identifier: Dataset) -> Asked:
+def asked(identifier: Identifier) -> Asked:
     """What an identifier names of Table K.6-1; an empty sequence asks for all that its items have (PS3.4 C.2.2.2.6)."""
     return _asked(identifier, BY_KEYWORD)
 
 
-def _asked(dataset: Dataset, table: Mapping[str, Key]) -> Asked:
+def _asked(identifier: Identifier, table: Mapping[str, Key]) -> Asked:
     found = [
-        (key, _nested(key, element.value) if key.vr == "SQ" else None)
-        for element in dataset
+        (key, _nested(key, element.items) if key.vr == "SQ" else None)
+        for element in identifier
         if (key := table.get(element.keyword))
     ]
-    return Asked(tuple(found), "SpecificCharacterSet" in dataset)
+    return Asked(tuple(found), any(element.keyword == "SpecificCharacterSet" for element in identifier))
 
 
-def _nested(key: Key, items: Any) -> Asked:
-    if items and len(items[0]) and (named := _asked(items[0], key.by_keyword)).keys:
+def _nested(key: Key, items: tuple[Identifier, ...]) -> Asked:
+    if items and (named := _asked(items[0], key.by_keyword)).keys:
         return named
     return whole(key)
 

@@ -175,7 +175,7 @@ def _longest(asked: Any) -> int:
     return min(said[0], LONGEST_PDU) if said and said[0] else LONGEST_PDU
 
 
-def _roles(user_information: list[Any]) -> dict[UID, tuple[bool, bool]]:
+def _roles(user_information: list[Any]) -> Any:
     return {
         item.sop_class_uid: (bool(item.scu_role), bool(item.scp_role))
         for item in user_information

@@ -15,7 +15,8 @@ from ris.models import ScheduledProcedureStep
 from ris.services import performing, scheduling
 from tests import making
 from tests.making import GRACE, NINE
-from worklist import keys, matching
+from tests.worklist.test_encoding import encoded
+from worklist import identifier, keys, matching
 from worklist.stations import Profile
 from worklist.status import Failure
 from worklist.view import View
@@ -35,6 +36,11 @@ def query(**given_keys) -> Dataset:
     return identifier
 
 
+def read(dataset: Dataset) -> identifier.Identifier:
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    return identifier.read(encoded(dataset, True), True)
+
+
 RADIOLOGY = frozenset({"CT1", "CT2", "MR1", "XRAY1", "XRAY2", "US1", "MG1"})
 
 
@@ -43,7 +49,7 @@ def found(**given_keys) -> list[str]:
     view = View()
     view.refresh()
     profile = Profile(pk=1, ae_title="CT1", siblings=RADIOLOGY)
-    entries = view.find(matching.criteria(query(**given_keys)), profile, 100)
+    entries = view.find(matching.criteria(read(query(**given_keys))), profile, 100)
     return sorted(entry.placer_order_number for entry in entries)
 
 
@@ -151,7 +157,7 @@ def test_a_step_on_hold_is_on_no_worklist(worklist, desk):
 
 
 @pytest.mark.parametrize(
-    "identifier",
+    "refused_query",
     [
         Dataset(),
         query(ScheduledProcedureStepStartDate="20251301"),
@@ -162,26 +168,26 @@ def test_a_step_on_hold_is_on_no_worklist(worklist, desk):
     ],
     ids=["empty", "month 13", "date wildcard", "hour 99", "year", "NUL"],
 )
-def test_identifiers_that_cannot_be_matched_are_refused(identifier):
+def test_identifiers_that_cannot_be_matched_are_refused(refused_query):
     """A900H, never an empty answer or all rows."""
     with pytest.raises(Failure) as refused:
-        matching.criteria(identifier)
+        matching.criteria(read(refused_query))
     assert refused.value.status == 0xA900
 
 
 def test_two_items_in_the_step_sequence_are_refused():
     """Exactly one item (PS3.4 C.2.2.2.6)."""
-    identifier = query(Modality="CT")
-    identifier.ScheduledProcedureStepSequence.append(Dataset())
+    two = query(Modality="CT")
+    two.ScheduledProcedureStepSequence.append(Dataset())
     with pytest.raises(Failure) as refused:
-        matching.criteria(identifier)
+        matching.criteria(read(two))
     assert refused.value.status == 0xA900
 
 
 def test_unsupported_keys_are_named():
     """What is in no table, or is a return key only, is known as unsupported (FF01)."""
-    identifier = query(PatientName="A*", SmokingStatus="YES", SpecialNeeds="LIFT", RequestedContrastAgent="")
-    assert sorted(matching.criteria(identifier).unsupported) == ["SmokingStatus", "SpecialNeeds"]
+    asked = query(PatientName="A*", SmokingStatus="YES", SpecialNeeds="LIFT", RequestedContrastAgent="")
+    assert sorted(matching.criteria(read(asked)).unsupported) == ["SmokingStatus", "SpecialNeeds"]
 
 
 ALPHABET = st.sampled_from("ab*?%_[]\\^=' \n")

@@ -12,6 +12,7 @@ from tests import making
 from tests.making import GRACE
 from tests.worklist.test_encoding import encoded
 from worklist import encoding, entry, keys, mwl_answer
+from worklist.identifier import read
 
 pytestmark = pytest.mark.usefixtures("site")
 
@@ -44,7 +45,7 @@ def answer(
     implicit: bool = True,
 ) -> Dataset:
     """The answer as pydicom reads it."""
-    form = mwl_answer.Form(mwl_answer.asked(identifier), implicit, character_set, overlong)
+    form = mwl_answer.Form(mwl_answer.asked(read(encoded(identifier, True), True)), implicit, character_set, overlong)
     data, _lost = mwl_answer.Writer(form).write(one)
     return encoding.decode(data, implicit)
 
