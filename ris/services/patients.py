@@ -57,6 +57,15 @@ def find(identifier: Identifier, lock: bool = False) -> Patient | None:
     return patient
 
 
+def is_named_by(patient_pk: int, named: Identifier | None) -> bool:
+    """Whether a scanner's identifier is one of the patient's, also one merged away. Who names nobody, or no issuer, is
+    not held against it."""
+    if not named:
+        return True
+    own = PatientIdentifier.objects.filter(patient=patient_pk, value=named.value)
+    return (own.filter(issuer__in=[named.issuer, ""]) if named.issuer else own).exists()
+
+
 def _create(identity: PatientIdentity, actor: Actor) -> Patient:
     identifier = identity.identifier
     patient = Patient(patient_id=identifier.value, issuer_of_patient_id=identifier.issuer)
