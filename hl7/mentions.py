@@ -2,6 +2,7 @@
 
 from hl7.er7 import Message
 from hl7.models import HEADER_LENGTH, InboundMessage, Mention
+from ris.services import rows
 
 #: Numbers of one kind that are kept of one message.
 _KEPT = 50
@@ -21,7 +22,7 @@ def keep(kept: InboundMessage, message: Message | None, *, touched_order: bool) 
         for value in list(dict.fromkeys(values))[:_KEPT]
     ]
     if mentions:
-        Mention.objects.bulk_create(mentions)
+        rows.save_all(mentions)
 
 
 def patient_numbers(message: Message) -> list[str]:

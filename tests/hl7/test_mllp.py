@@ -151,7 +151,7 @@ def test_without_database_the_connection_is_closed_and_a_repeat_is_taken(wire, m
         def away(*_args: object) -> None:
             raise OperationalError("database is away")
 
-        patch.setattr(exchange, "process", away)
+        patch.setattr(exchange, "process_all", away)
         connection = wire()
         connection.sendall(frame(raw))
         assert is_closed(connection)

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from django.db import OperationalError, connection
 
-from hl7.exchange import receive
+from hl7.exchange import receive, receive_all
 from hl7.listeners import Listening, Work, listening
 from hl7.workers import Workers, work
 from ris.processes import ServerCommand
@@ -57,18 +57,18 @@ class Command(ServerCommand):
             return
         workers = Workers([sys.executable, str(settings.BASE_DIR / "manage.py"), "hl7_listener", "--worker"], count)
         try:
-            self._serve(workers, count)
+            self._serve(workers, 1)
         finally:
             workers.close()
 
-    def _serve(self, work: Work, threads: int) -> None:
+    def _serve(self, work: Work | Workers, threads: int) -> None:
         found = self._configured(work, threads)
         if found is None:
             return
         threading.Thread(target=found.doors.keep_fresh, args=(self.stop,), daemon=True).start()
         asyncio.run(found.run(self.stop))
 
-    def _configured(self, work: Work, threads: int) -> Listening | None:
+    def _configured(self, work: Work | Workers, threads: int) -> Listening | None:
         """What to listen at, once the database is there; None if told to stop before."""
         while not self.stop.is_set():
             try:
@@ -90,4 +90,4 @@ def run_worker(descriptor: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     reference.keep_for(_KEEP_SECONDS)
     gc.freeze()  # what was imported stays: it need not be looked through again and again
-    work(descriptor, receive)
+    work(descriptor, receive_all)
