@@ -12,7 +12,7 @@ from django.db import InterfaceError, OperationalError, connection
 from hl7 import batches, enhanced
 from hl7.ack import MessageRejected
 from hl7.arrival import DEFAULT_LISTENER, Arrival
-from hl7.framing import HEAD_BYTES, Abandoned, Frame, Oversized, in_frames_of_their_own
+from hl7.framing import HEAD_BYTES, Abandoned, Came, Event, Frame, Oversized, in_frames_of_their_own
 from hl7.header import Er7Error, Header
 from hl7.models import HEADER_LENGTH, InboundMessage
 from hl7.receive import refuse
@@ -25,10 +25,7 @@ _TRIED_AFTER_SECONDS = 1.0
 _thread = threading.local()
 
 
-Came = tuple[Frame | Abandoned | Oversized, str, int]
-
-
-def receive(event: Frame | Abandoned | Oversized, peer: str, listener: int = DEFAULT_LISTENER) -> bytes | None:
+def receive(event: Event, peer: str, listener: int = DEFAULT_LISTENER) -> bytes | None:
     """Keep what came, carry it out, and give the answer: empty if none is wanted, None if there is nothing that could
     be answered. ``listener`` is the key of the Listener.
 
@@ -60,9 +57,9 @@ def _receive_all(came: Sequence[Came]) -> Iterator[bytes | None]:
             yield in_frames_of_their_own(answers)
 
 
-def _usual(event: Frame | Abandoned | Oversized, peer: str, listener: int) -> Arrival | None:
+def _usual(event: Event, peer: str, listener: int) -> Arrival | None:
     """The one message of a frame, if it has one and no more."""
-    if not isinstance(event, Frame) or not event.payload.startswith(b"MSH") or event.payload.count(b"\rMSH"):
+    if not isinstance(event, Frame) or not event.payload.startswith(b"MSH") or event.payload.find(b"MSH", 3) > 0:
         return None
     header = Header.find(event.payload)
     return Arrival(event.payload, peer, header, listener=listener) if header else None
@@ -75,7 +72,7 @@ def _try_connection() -> None:
     _thread.last_used = time.monotonic()
 
 
-def _receive(event: Frame | Abandoned | Oversized, peer: str, listener: int) -> bytes | None:
+def _receive(event: Event, peer: str, listener: int) -> bytes | None:
     if not isinstance(event, Frame):
         return _not_whole(event, peer, listener)
     try:

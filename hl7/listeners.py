@@ -12,7 +12,8 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from hl7.arrival import DEFAULT_LISTENER
-from hl7.mllp import Answer, Event, Limits, Server
+from hl7.framing import Event
+from hl7.mllp import Answer, Limits, Server
 from hl7.models import Feed, Listener
 from hl7.workers import Workers
 
@@ -90,9 +91,7 @@ def listening(work: Work | Workers, threads: int) -> Listening:
                 admits=admits,
                 release=release,
             )
-        return Server(
-            address, lambda event, peer: work(event, peer, listener), limits, admits=admits, release=release
-        )
+        return Server(address, lambda event, peer: work(event, peer, listener), limits, admits=admits, release=release)
 
     servers = [server(DEFAULT_LISTENER, settings.MLLP_ADDRESS, Limits(threads=threads))]
     for row in Listener.objects.filter(is_active=True):

@@ -26,15 +26,14 @@ from hl7.framing import (
     SIZE_LIMIT,
     Abandoned,
     Deframer,
+    Event,
     Frame,
-    Oversized,
     frame,
 )
 from hl7.header import Header
 
 logger = logging.getLogger(__name__)
 
-Event = Frame | Abandoned | Oversized
 Answer = bytes | None
 #: What a handler gives back: the answer, empty for none, or None when there is nothing that can be answered.
 Handler = Callable[[Event, str], Answer]

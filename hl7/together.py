@@ -41,12 +41,12 @@ def _together(run: Sequence[Arrival]) -> list[InboundMessage] | None:
         return None
     try:
         wanted = [_requests(arrival) for arrival in run]
-        with transaction.atomic(), receive.without_savepoints():
-            with together.placing([request.order for requests in wanted for request in requests]):
-                return [
-                    receive.accept(arrival, orders.carry_out(requests))
-                    for arrival, requests in zip(run, wanted, strict=True)
-                ]
+        placed = [request.order for requests in wanted for request in requests]
+        with transaction.atomic(), receive.without_savepoints(), together.placing(placed):
+            return [
+                receive.accept(arrival, orders.carry_out(requests))
+                for arrival, requests in zip(run, wanted, strict=True)
+            ]
     except (OperationalError, InterfaceError) as error:
         if getattr(error.__cause__, "sqlstate", "") != _DEADLOCK:
             raise

@@ -18,8 +18,7 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError
 
-from hl7.exchange import Came
-from hl7.framing import Frame
+from hl7.framing import Came, Frame
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ class Workers:
 
     def _serve(self, worker: "_Worker") -> None:
         """One worker's jobs, and those of its successors."""
-        while jobs := self._take():
+        while (jobs := self._take()) is not None:
             try:
                 answers = worker.ask([message for job in jobs for message in job.messages])
             except OSError as error:
@@ -95,19 +94,20 @@ class Workers:
                 _give(jobs, answers)
         worker.end()
 
-    def _take(self) -> list[_Job]:
-        """What waits, once anything does, as far as it is given to one worker; nothing at the end."""
+    def _take(self) -> list[_Job] | None:
+        """What waits, once anything does, as far as it is given to one worker; None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
-            jobs: list[_Job] = []
-            count = size = 0
+            if not self._waiting:
+                return None
+            jobs = [self._waiting.popleft()]
+            count, size = len(jobs[0].messages), jobs[0].size
             while self._waiting:
-                job = self._waiting[0]
-                count, size = count + len(job.messages), size + job.size
-                if jobs and (count > _MOST_MESSAGES or size > _MOST_BYTES):
+                count, size = count + len(self._waiting[0].messages), size + self._waiting[0].size
+                if count > _MOST_MESSAGES or size > _MOST_BYTES:
                     break
                 jobs.append(self._waiting.popleft())
-            return jobs
+        return [job for job in jobs if job.answers.set_running_or_notify_cancel()]
 
 
 def _give(jobs: Sequence[_Job], answers: Answers | Unavailable) -> None:

@@ -16,7 +16,17 @@ from ris.errors import (
 )
 from ris.inputs import Actor, Identifier, OrderKey, OrderRequest
 from ris.models import Order, Patient, RequestedProcedure, ScheduledProcedureStep
-from ris.services import events, order_numbers, patients, precedence, procedures, provenance, rows, scheduling, tombstones
+from ris.services import (
+    events,
+    order_numbers,
+    patients,
+    precedence,
+    procedures,
+    provenance,
+    rows,
+    scheduling,
+    tombstones,
+)
 from ris.states import StepStatus, Verb
 
 _TEXTS = (

@@ -19,22 +19,33 @@ R = TypeVar("R", bound=Model)
 T = TypeVar("T")
 
 _KEYED = (Patient, Visit, Order, RequestedProcedure, ScheduledProcedureStep)
-#: Keys of a table that are taken from its sequence at a time.
-_KEYS = 32
-_NEXT_KEYS = "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)"
+_TABLES = [model._meta.db_table for model in _KEYED]
+_NEXT_KEYS = """
+SELECT of, nextval(pg_get_serial_sequence(of, 'id')) FROM unnest(%s::text[]) AS of, generate_series(1, %s)
+"""
 
 
 class _Gathering:
-    def __init__(self, known: dict[Hashable, Any]) -> None:
+    def __init__(self, known: dict[Hashable, Any], count: int) -> None:
         self.known = known
+        self._count = count
+        self._keys: dict[str, list[int]] = {table: [] for table in _TABLES}
         self.new: dict[type[Model], list[Model]] = {}
         self.ids: set[int] = set()
 
     def add(self, row: Model) -> None:
         if isinstance(row, _KEYED):
-            row.pk = _next_key(type(row))
+            row.pk = self._next_key(row._meta.db_table)
         self.new.setdefault(type(row), []).append(row)
         self.ids.add(id(row))
+
+    def _next_key(self, table: str) -> int:
+        if not self._keys[table]:
+            with connection.cursor() as cursor:
+                cursor.execute(_NEXT_KEYS, [_TABLES, self._count])
+                for of, key in cursor.fetchall():
+                    self._keys[of].append(key)
+        return self._keys[table].pop(0)
 
     def write(self) -> None:
         for model, found in self.new.items():
@@ -42,22 +53,20 @@ class _Gathering:
 
 
 class _Local(threading.local):
-    def __init__(self) -> None:
-        self.gathering: _Gathering | None = None
-        self.keys: dict[type[Model], list[int]] = {}
+    gathering: _Gathering | None = None
 
 
 _local = _Local()
 
 
 @contextmanager
-def gathered(known: dict[Hashable, Any]) -> Iterator[None]:
+def gathered(known: dict[Hashable, Any], count: int) -> Iterator[None]:
     """Gather new rows while the block runs, then write them; PostgreSQL only, and within a transaction.
 
-    ``known`` is what ``once`` need not ask. IntegrityError like any database error comes at the end, when nothing of
+    ``known`` is what ``once`` need not ask, ``count`` how many rows of a table to expect. IntegrityError like any database error comes at the end, when nothing of
     the transaction can be kept. What the block reads must not be among what it writes: only ``once`` and ``new`` are.
     """
-    gathering = _local.gathering = _Gathering(known)
+    gathering = _local.gathering = _Gathering(known, count)
     try:
         yield
     finally:
@@ -114,12 +123,3 @@ def note(key: Hashable, value: Any) -> None:
     """From now on ``once`` gives this."""
     if _local.gathering is not None:
         _local.gathering.known[key] = value
-
-
-def _next_key(model: type[Model]) -> int:
-    keys = _local.keys.setdefault(model, [])
-    if not keys:
-        with connection.cursor() as cursor:
-            cursor.execute(_NEXT_KEYS, [model._meta.db_table, _KEYS])
-            keys += [key for (key,) in reversed(cursor.fetchall())]
-    return keys.pop()

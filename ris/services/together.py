@@ -52,7 +52,7 @@ def placing(requests: Sequence[OrderRequest]) -> Iterator[None]:
     order_numbers.hold_numbers([*_held(requests, identifiers), *_spelled(named)])
     here = _present({**named, "patients": [each.value for each in identifiers]})
     known: dict[Hashable, None] = {patients.key(each): None for each in identifiers if each.value not in here}
-    with rows.gathered(dict(known)):
+    with rows.gathered(dict(known), len(requests)):
         yield
 
 

@@ -26,8 +26,10 @@ _THREADS = 4
 
 
 def processes_default() -> int:
-    """Two for each core, because a worker waits for the database half of its time; SQLite has one writer."""
-    return 1 if connection.vendor == "sqlite" else min(8, 2 * (os.cpu_count() or 1))
+    """One more than there are cores, because a worker waits for the database a part of its time; the fewer, the more
+    messages each does together. SQLite has one writer.
+    """
+    return 1 if connection.vendor == "sqlite" else min(8, 1 + (os.cpu_count() or 1))
 
 
 class Command(ServerCommand):
@@ -40,7 +42,7 @@ class Command(ServerCommand):
             type=int,
             default=processes_default(),
             metavar="N",
-            help="processes that do the work of messages (default: two for each core on PostgreSQL, one on SQLite)",
+            help="processes that do the work of messages (default: one more than cores on PostgreSQL, one on SQLite)",
         )
         parser.add_argument("--worker", type=int, metavar="DESCRIPTOR", help="for the listener's own use")
 
