@@ -45,8 +45,8 @@ def now() -> str:
 
 
 def order(number: str) -> bytes:
-    """An ORM^O01 of 1.5 KB such as a hospital sends: patient with two identifiers and address, visit, insurance, allergy,
-    order with notes, time, procedure of the catalogue, diagnosis, weight and height, Study UID.
+    """An ORM^O01 of 1.5 KB such as a hospital sends: patient with two identifiers and address, visit, insurance,
+    allergy, order with notes, time, procedure of the catalogue, diagnosis, weight and height, Study UID.
     """
     doctor = "13478^Orderer^Olga^^^Prof.^MD^^^IMC"
     return "".join(

@@ -63,8 +63,9 @@ _local = _Local()
 def gathered(known: dict[Hashable, Any], count: int) -> Iterator[None]:
     """Gather new rows while the block runs, then write them; PostgreSQL only, and within a transaction.
 
-    ``known`` is what ``once`` need not ask, ``count`` how many rows of a table to expect. IntegrityError like any database error comes at the end, when nothing of
-    the transaction can be kept. What the block reads must not be among what it writes: only ``once`` and ``new`` are.
+    ``known`` is what ``once`` need not ask, ``count`` how many rows of a table to expect. IntegrityError like any
+    database error comes at the end, when nothing of the transaction can be kept. What the block reads must not be among
+    what it writes: only what is asked by ``once`` and ``new`` may be.
     """
     gathering = _local.gathering = _Gathering(known, count)
     try:
