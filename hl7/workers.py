@@ -85,7 +85,7 @@ class Workers:
         while (jobs := self._take()) is not None:
             try:
                 answers = worker.ask([message for job in jobs for message in job.messages])
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever, and the worker is new
                 logger.error("HL7 worker %s ended: another one takes its place", worker.pid)
                 worker.end()
                 worker = _Worker(self._command)
