@@ -2,7 +2,6 @@
 
 from hl7.er7 import Message
 from hl7.models import HEADER_LENGTH, InboundMessage, Mention
-from ris.services import rows
 
 #: Numbers of one kind that are kept of one message.
 _KEPT = 50
@@ -22,7 +21,7 @@ def keep(kept: InboundMessage, message: Message | None, *, touched_order: bool) 
         for value in list(dict.fromkeys(values))[:_KEPT]
     ]
     if mentions:
-        rows.save_all(mentions)
+        Mention.objects.bulk_create(mentions)
 
 
 def patient_numbers(message: Message) -> list[str]:
