@@ -1,7 +1,8 @@
 """A message's way: raw -> stored -> dispatched -> answered, in one transaction (DESIGN section 4).
 
 The raw message, its effect and its answer become durable together; only then is it answered. A refusal rolls back the
-effect, not the message. Without a database nothing is answered, so that the sender repeats.
+effect, not the message. Without a database nothing is answered, so that the sender repeats. New orders that come at the
+same time may share a transaction (hl7.together).
 """
 
 import contextlib

@@ -121,6 +121,6 @@ def once(key: Hashable, read: Callable[[], T]) -> T:
 
 
 def note(key: Hashable, value: Any) -> None:
-    """From now on ``once`` gives this."""
+    """From now on ``once`` gives this for the ``key``, where orders are placed together."""
     if _local.gathering is not None:
         _local.gathering.known[key] = value
