@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Case, Count, Exists, OuterRef, Prefetch, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
-from ris import arrivals, visibility
+from ris import arrivals
 from ris.errors import UnknownPerformedStep
 from ris.models import (
     Instance,
@@ -257,37 +257,3 @@ def _named(text: str) -> Q:
     if not words:
         return Q(pk=None)
     return Q(*(("name_key__contains", word) for word in words))
-
-
-def siblings() -> dict[int, frozenset[str]]:
-    """Station -> AE titles of the stations whose rows it may see: its department's active ones, itself among them."""
-    stations = list(Station.objects.values_list("pk", "ae_title", "department", "is_active"))
-    titles: dict[int | None, set[str]] = {}
-    for _pk, ae_title, department, is_active in stations:
-        if is_active:
-            titles.setdefault(department, set()).add(ae_title)
-    return {
-        pk: frozenset({ae_title}) | (titles.get(department, set()) if department else frozenset())
-        for pk, ae_title, department, _is_active in stations
-    }
-
-
-def hidden_from(step: ScheduledProcedureStep, station: visibility.Rules, titles: Collection[str]) -> list[str]:
-    """What of a station's rules hides this step, a sentence each; ``titles`` are its ``siblings``."""
-    assigned = [other.ae_title for other in step.stations.all()]
-    now = datetime.now(site_zone())
-    return visibility.reasons(station, titles, status=step.status, start=step.start, stations=assigned, now=now)
-
-
-def station_obstacles(step: ScheduledProcedureStep, station: Station, titles: Collection[str]) -> list[str]:
-    """Why this step is not among what is assigned to this station, a sentence each; empty when it is on its worklist.
-
-    A scanner may also ask for the rows of its ``siblings``: ``hidden_from`` alone says what it never sees.
-    """
-    obstacles = worklist_obstacles(step) + hidden_from(step, station, titles)
-    assigned = [other.ae_title for other in step.stations.all()]
-    if any(title in titles for title in assigned) and station.ae_title not in assigned:
-        obstacles.append(f"the step is assigned to {', '.join(assigned)}")
-    if not station.is_active:
-        obstacles.append("the station is not active: its association is refused")
-    return obstacles

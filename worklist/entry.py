@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
 from ris.errors import UnknownOrder
 from ris.models import PatientIdentifier, ScheduledProcedureStep
@@ -18,7 +18,7 @@ from worklist.clock import to_site
 #: What worklists may show: steps that wait, and started ones for a query that asks for their status.
 SHOWN = PENDING | {StepStatus.STARTED}
 #: Steps named in one statement.
-_AT_ONCE = 500
+_AT_ONCE = 1_000
 
 
 class AssignedStation(NamedTuple):
@@ -147,14 +147,14 @@ COLUMNS: tuple[str, ...] = (
 
 
 def shown(pks: Collection[int] | None = None) -> Iterator[Entry]:
-    """The entries that worklists may show: of these steps, or all. A step without a start can be on none."""
-    steps = worklist_steps(SHOWN).filter(start__isnull=False)
-    if pks is None:
-        yield from _entries(steps.order_by())
-        return
-    named = sorted(pks)
+    """The entries that worklists may show: of these steps, or all. A step without a start can be on none.
+
+    In statements of bounded size: none takes longer than a query may.
+    """
+    steps = worklist_steps(SHOWN).filter(start__isnull=False).order_by()
+    named = sorted(pks) if pks is not None else list(steps.values_list("pk", flat=True))
     for first in range(0, len(named), _AT_ONCE):
-        yield from _entries(steps.filter(pk__in=named[first : first + _AT_ONCE]).order_by())
+        yield from _entries(steps.filter(pk__in=named[first : first + _AT_ONCE]))
 
 
 def of_any(pk: int) -> Entry:
@@ -167,8 +167,8 @@ def of_any(pk: int) -> Entry:
 
 def _entries(steps: QuerySet[ScheduledProcedureStep]) -> Iterator[Entry]:
     rows = list(steps.values_list(*COLUMNS))
-    stations = _stations(steps)
-    others = _other_ids(steps)
+    stations = _stations([row[0] for row in rows])
+    others = _other_ids({row[-1] for row in rows})
     for *facts, patient_pk in rows:
         own = (facts[_PATIENT_ID], facts[_ISSUER])
         other_ids = tuple(other for other in others.get(patient_pk, ()) if other != own)
@@ -181,9 +181,9 @@ _START, _PATIENT_ID, _ISSUER = map(COLUMNS.index, ("start", _PATIENT + "patient_
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def _stations(steps: QuerySet[ScheduledProcedureStep]) -> dict[int, tuple[AssignedStation, ...]]:
+def _stations(pks: Collection[int]) -> dict[int, tuple[AssignedStation, ...]]:
     """Step -> its stations in the order of their AE titles; each combination is kept once."""
-    link = ScheduledProcedureStep.stations.through.objects.filter(scheduledprocedurestep__in=steps.values("pk"))
+    link = ScheduledProcedureStep.stations.through.objects.filter(scheduledprocedurestep__in=pks)
     columns = ("scheduledprocedurestep_id", "station__ae_title", "station__name", "station__modality")
     found: dict[int, list[AssignedStation]] = defaultdict(list)
     for pk, *station in link.order_by("station__ae_title").values_list(*columns):
@@ -192,13 +192,10 @@ def _stations(steps: QuerySet[ScheduledProcedureStep]) -> dict[int, tuple[Assign
     return {pk: kept.setdefault(group := tuple(stations), group) for pk, stations in found.items()}
 
 
-def _other_ids(steps: QuerySet[ScheduledProcedureStep]) -> dict[int, tuple[OtherID, ...]]:
-    """Patient -> the identifiers that are not the one shown; few patients have any."""
-    patients = steps.values(_ORDER + "patient_id")
-    rows = PatientIdentifier.objects.filter(patient__in=patients).exclude(
-        value=F("patient__patient_id"), issuer=F("patient__issuer_of_patient_id")
-    )
-    found: dict[int, tuple[OtherID, ...]] = {}
-    for pk, value, issuer in rows.order_by("pk").values_list("patient_id", "value", "issuer"):
-        found[pk] = (*found.get(pk, ()), OtherID(value, issuer))
+def _other_ids(patients: Collection[int]) -> dict[int, list[OtherID]]:
+    """Patient -> all identifiers, the one that is shown among them."""
+    rows = PatientIdentifier.objects.filter(patient__in=patients).order_by("pk")
+    found: dict[int, list[OtherID]] = defaultdict(list)
+    for pk, value, issuer in rows.values_list("patient_id", "value", "issuer"):
+        found[pk].append(OtherID(value, issuer))
     return found

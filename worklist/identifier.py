@@ -1,7 +1,7 @@
 """A worklist identifier as its elements: a fraction of the time that a Dataset takes, which is made for every query."""
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,7 +10,7 @@ from pydicom.datadict import DicomDictionary, dictionary_VR, tag_for_keyword
 
 from worklist import encoding
 from worklist.encoding import MalformedDataset
-from worklist.keys import STEP_BY_KEYWORD, STEP_SEQUENCE
+from worklist.keys import ABOUT_THE_IDENTIFIER, STEP_BY_KEYWORD, STEP_SEQUENCE
 
 _LINES = frozenset({"ST", "LT", "UT", "UR"})
 #: VRs of binary numbers -> their format.
@@ -49,6 +49,18 @@ def read(data: bytes, implicit_vr: bool, character_set: str = "ISO_IR 192") -> I
         return _Reader(data, terms).elements(0, len(data), implicit_vr)[0]
     except (struct.error, ValueError, LookupError) as error:
         raise MalformedDataset(f"an element cannot be decoded ({type(error).__name__})") from error
+
+
+def keys(identifier: Identifier) -> Iterator[tuple[str, str]]:
+    """What an identifier asks to match: (keyword, value) of each key with a value, as ``asking`` takes them."""
+    for element in identifier:
+        nested = [key for item in element.items for key in keys(item)]
+        if element.keyword == STEP_SEQUENCE:
+            yield from nested
+        elif element.items:
+            yield from ((f"{element.keyword}.{keyword}", value) for keyword, value in nested)
+        elif element.values and not element.is_group_length and element.keyword not in ABOUT_THE_IDENTIFIER:
+            yield element.keyword or f"{element.tag:08X}", "\\".join(element.values)
 
 
 def asking(keys: Mapping[str, str]) -> Identifier:

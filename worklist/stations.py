@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from django.db import Error as DatabaseUnavailable
 
 from ris.models import Station
-from ris.selectors import active_stations, siblings
+from ris.selectors import active_stations
+from ris.sight import siblings
 
 logger = logging.getLogger(__name__)
 

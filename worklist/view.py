@@ -6,6 +6,7 @@ implementation for both databases, and costs what it returns: entries are found 
 identifier.
 """
 
+import logging
 import threading
 import time
 from bisect import bisect_left, bisect_right, insort
@@ -13,6 +14,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 
+from django.db import Error as DatabaseUnavailable
 from django.db import connection
 
 from ris import visibility
@@ -25,6 +27,8 @@ from worklist.keys import BY_KEYWORD, STEP_BY_KEYWORD
 from worklist.matching import Criteria
 from worklist.mwl_answer import Form, Writer
 from worklist.stations import Profile
+
+logger = logging.getLogger(__name__)
 
 #: Keys that name few entries: each has an index of exact values.
 INDEXED = {
@@ -40,6 +44,8 @@ INDEXED = {
         "AdmissionID",
     )
 }
+#: Seconds after which the view is refreshed without a query.
+FRESH_SECONDS = 5.0
 #: Forms of answers of which the encoded entries are kept.
 MOST_FORMS = 64
 #: An entry with its place in the order of answers: start, then key.
@@ -152,7 +158,7 @@ class View:
             return iter(sorted(min(named, key=len), key=lambda one: (one.start, one.pk)))
         stations = profile.siblings
         if criteria.stations is not None:
-            stations = stations & {self._aliases.get(title, title) for title in criteria.stations}
+            stations = frozenset(self._aliases.get(title, title) for title in criteria.stations)
         first, last = criteria.window.bounds()
         slices = [self._between(self._by_station.get(ae_title, []), first, last) for ae_title in stations]
         if len(slices) == 1:
@@ -193,3 +199,28 @@ def _titles(one: Entry) -> list[str]:
 
 #: The one view of this process.
 view = View()
+
+
+def keep_fresh(stop: threading.Event) -> threading.Thread:
+    """Read the view now, and have it refreshed when no query does, until ``stop``: in the thread that is given back.
+
+    So the first query of a process need not wait for all entries to be read, nor one in the morning for the night's.
+    """
+    _refresh_if_stale()
+    thread = threading.Thread(target=_keep_fresh, args=(stop,), name="view", daemon=True)
+    thread.start()
+    return thread
+
+
+def _keep_fresh(stop: threading.Event) -> None:
+    while not stop.wait(FRESH_SECONDS):
+        _refresh_if_stale()
+    connection.close()
+
+
+def _refresh_if_stale() -> None:
+    try:
+        view.refresh(time.monotonic() - FRESH_SECONDS)
+    except DatabaseUnavailable as error:
+        logger.error("the worklist cannot be read: %s", type(error).__name__)
+        connection.close()

@@ -4,6 +4,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
+from ris.models import profile
+
 #: PS3.5 6.2 AE: up to 16 characters of the default repertoire, no backslash, no control characters, not all spaces.
 AE_TITLE = RegexValidator(r"^(?! *$)[ -\[\]-~]{1,16}\Z", "An AE title has 1 to 16 printable characters, no backslash.")
 
@@ -97,10 +99,15 @@ class Station(models.Model):
         return self.ae_title
 
     def clean(self) -> None:
-        """An AE title is one station's: it cannot be the alias of another."""
+        """An AE title is one station's: it cannot be the alias of another; and the profile must be in order."""
         taken = StationAlias.objects.filter(ae_title=self.ae_title).exclude(station=self.pk).first()
-        if taken:
-            raise ValidationError({"ae_title": f"{self.ae_title} is an alias of {taken.station}."})
+        faults = {
+            "ae_title": f"{self.ae_title} is an alias of {taken.station}." if taken else "",
+            "character_set": profile.character_set_fault(self.character_set),
+            "default_keys": profile.default_keys_fault(self.default_keys),
+        }
+        if found := {name: fault for name, fault in faults.items() if fault}:
+            raise ValidationError(found)
 
 
 class StationAlias(models.Model):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ris import selectors
+from ris import sight
 from ris.models import ScheduledProcedureStep, Station
 from ris.services import performing, scheduling
 from tests import making
@@ -20,8 +20,8 @@ def step(site) -> ScheduledProcedureStep:
 
 def told(step, question: Question | None = None, station: str = "CT1") -> Verdict:
     found = Station.objects.get(ae_title=station)
-    fresh = selectors.steps().get(pk=step.pk)
-    return explaining.verdict(fresh, found, selectors.siblings()[found.pk], question)
+    [case] = explaining.cases_of(step.requested_procedure.order.accession_number)
+    return explaining.verdict(case, found, sight.siblings()[found.pk], question)
 
 
 def logged(*texts: str) -> Question:

@@ -10,10 +10,10 @@ from ris.models import ScheduledProcedureStep, Station
 from tests import making
 from tests.worklist.test_encoding import encoded
 from tests.worklist.test_matching import query
-from worklist import mwl
-from worklist.dimse import MODALITY_WORKLIST, Request
+from worklist import encoding, mwl
+from worklist.dimse import MODALITY_WORKLIST, Answer, Request
 from worklist.emulator import Refused
-from worklist.stations import profiles
+from worklist.stations import Profile, profiles
 from worklist.view import view
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,6 +31,20 @@ def statuses(scanner, identifier: Dataset, cancel: bool = False) -> list[int]:
         seen.append(status.Status if status else None)
     association.release()
     return seen
+
+
+def request(profile: Profile, identifier: Dataset, implicit: bool = True) -> Request:
+    return Request(
+        verb="C-FIND",
+        calling_ae_title=profile.ae_title,
+        station=profile,
+        transfer_syntax_uid="1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1",
+        data=encoded(identifier, implicit),
+    )
+
+
+def read(answer: Answer, implicit: bool = True) -> Dataset:
+    return encoding.decode(answer.data, implicit)
 
 
 def copies(count: int) -> None:
@@ -85,11 +99,10 @@ def test_more_than_the_most_answers_end_in_a700(scanner):
 def test_seven_hundred_entries_take_as_few_queries_as_one(db, site):
     """No query per entry, and one only for a second query while nothing changes."""
     copies(700)
-    profile = profiles()["CT1"]
-    request = Request(verb="C-FIND", calling_ae_title="CT1", station=profile, data=encoded(query(Modality="CT"), True))
+    asked = request(profiles()["CT1"], query(Modality="CT"))
     view.refresh()
     with CaptureQueriesContext(connection) as queries:
-        assert len(list(mwl.find(request))) == 700
+        assert len(list(mwl.find(asked))) == 700
     assert len(queries) <= 5
 
 

@@ -9,6 +9,7 @@ from django.core.management.base import CommandParser
 from django.db import connection
 
 from ris.processes import ServerCommand
+from worklist import view
 from worklist.door import Door, probe
 from worklist.scp import worklist_door
 from worklist.serving import serve, serve_in_processes
@@ -43,7 +44,7 @@ class Command(ServerCommand):
         if self.options["processes"] > 1:
             serve_in_processes("worklist_scp", self.options["processes"], self.stop)
         else:
-            serve(doors(reuse_port=False), self.stop)
+            serve_worklist(doors(reuse_port=False), self.stop)
 
     def is_well(self) -> bool:
         return probe(settings.DICOM_ADDRESS)
@@ -62,4 +63,11 @@ def run_worker() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    serve(doors(reuse_port=True), stop)
+    serve_worklist(doors(reuse_port=True), stop)
+
+
+def serve_worklist(opened: list[Door], stop: threading.Event) -> None:
+    """Serve until ``stop``, with a view of the worklist that is there before the first query."""
+    refreshing = view.keep_fresh(stop)
+    serve(opened, stop)
+    refreshing.join(view.FRESH_SECONDS)
