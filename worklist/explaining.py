@@ -21,7 +21,7 @@ from worklist.entry import Entry, of_any
 from worklist.keys import ABOUT_THE_IDENTIFIER, BY_KEYWORD, STEP_BY_KEYWORD, Key
 from worklist.models import WorklistQuery
 from worklist.mwl import TODAY
-from worklist.status import Failure
+from worklist.status import OUT_OF_RESOURCES, Failure
 from worklist.view import aliases
 
 _STATUS = "ScheduledProcedureStepStatus"
@@ -116,7 +116,10 @@ def verdict(case: Case, station: Station, titles: Collection[str], question: Que
         found.reasons.append("the station is not active: its association is refused")
     _compare(case, keys, found)
     if question.logged and question.logged.status:
-        found.notes.append(f"the last time it was answered with {question.logged.status:04X}H, not with success")
+        words = f"the last time it was answered with {question.logged.status:04X}H, not with success"
+        # Its keys could not be read, or some of what matched was left out.
+        untold = not question.keys or question.logged.status == OUT_OF_RESOURCES
+        (found.doubts if untold else found.notes).append(words)
     filled = keys[len(question.keys) :]
     found.notes += [f"{keyword} = {value} is filled in by the station's profile" for keyword, value in filled]
     return found
