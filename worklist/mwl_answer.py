@@ -151,7 +151,7 @@ class Writer:
         if self._cuts:
             groups = [group[: _LENGTH["PN"]].rstrip("^ ") for group in groups]
         said = [self._sayable(group, key, leave_out=index > 0) for index, group in enumerate(groups)]
-        return self._bytes("=".join(said).rstrip("="))
+        return self._bytes("=".join(said).rstrip("= "))
 
     def _text(self, text: str, key: Key) -> bytes:
         vr = key.vr
@@ -159,7 +159,7 @@ class Writer:
             text = " ".join(text.replace("\\", "/").split())
         if self._cuts and not key.is_identifier:
             text = text[: _LENGTH.get(vr)]
-        said = self._bytes(self._sayable(text, key)) if vr in _TEXTS else text.encode("ascii", "replace")
+        said = self._bytes(self._sayable(text, key).rstrip(" ")) if vr in _TEXTS else text.encode("ascii", "replace")
         return said if len(said) <= _MOST_BYTES else self._bytes(self._sayable(text[: _LENGTH.get(vr)], key))
 
     def _sayable(self, text: str, key: Key, leave_out: bool = False) -> str:

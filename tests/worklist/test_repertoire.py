@@ -151,7 +151,7 @@ def test_a_text_is_written_exactly_or_not_at_all(character_set, text):
     ],
 )
 @pytest.mark.django_db(transaction=True)
-def test_what_cannot_be_written_is_replaced_and_reported(scanner, character_set, name, expected):
+def test_what_cannot_be_written_is_replaced_and_reported(scanner, nothing_noted, character_set, name, expected):
     """Accents first, then ?, other groups left out; the station's page says which attribute of which step."""
     Station.objects.filter(ae_title="CT1").update(character_set=character_set)
     making.placed("1", patient=replace(making.GRACE, patient_name=name))
