@@ -5,7 +5,8 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 PYTEST := $(BIN)/python -m pytest
 
 # make bench-hl7    how fast orders become durable, beside a floor and hl7apy
-.PHONY: install demo bench-hl7 test lint types tests tests-postgresql programs lock clean
+# make bench-mwl [ARGS=--quick]    how fast worklists are answered, beside DCMTK, Orthanc, pynetdicom and a floor
+.PHONY: install demo bench-hl7 bench-mwl test lint types tests tests-postgresql programs lock clean
 
 install: .venv/installed
 
@@ -41,6 +42,9 @@ programs:
 
 bench-hl7: .venv/installed-dev
 	$(BIN)/python -m benchmarks.hl7
+
+bench-mwl: .venv/installed-dev programs
+	$(BIN)/python -m benchmarks.mwl $(ARGS)
 
 lock: .venv/installed-dev
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --group dev pyproject.toml -o requirements-dev.lock

@@ -45,25 +45,47 @@ def now() -> str:
 
 
 def order(number: str) -> bytes:
-    """A common ORM^O01: patient with address, visit, order, time, procedure of the catalogue, reason."""
+    """An ORM^O01 of 1.5 KB such as a hospital sends: patient with two identifiers and address, visit, insurance,
+    allergy, order with notes, time, procedure of the catalogue, diagnosis, weight and height, Study UID.
+    """
+    doctor = "13478^Orderer^Olga^^^Prof.^MD^^^IMC"
     return "".join(
         segment + "\r"
         for segment in (
-            f"MSH|^~\\&|HIS|GENERAL|SUNVIEW|RAD|{now()}||ORM^O01^ORM_O01|{number}|P|2.5.1||||||UNICODE UTF-8",
-            f"PID|1||P{number}^^^GENERAL^MR||Sample^Grace^B||19800229|F|||1 High Street^^Dublin^^D01^IE||01 234567",
-            "PV1|1|O|CLINIC^1^1^GENERAL|||||^Referrer^Rita",
-            f"ORC|NW|{number}^HIS||||||||||^Orderer^Olga",
+            f"MSH|^~\\&|HIS|GENERAL|SUNVIEW|RAD|{now()}||ORM^O01^ORM_O01|{number}|P|2.5.1|||AL|NE||UNICODE UTF-8",
+            f"PID|1||P{number}^^^GENERAL^MR~84{number}TA^^^PPS^PPSN||Sample^Grace^B^^Ms.||19800229|F||2106-3"
+            "|1 High Street^Phibsborough^Dublin 7^^D07W4R6^IRL^H||^PRN^PH^^353^1^2345678|^WPN^PH^^353^1^8765432"
+            "|EN|M|CAT",
+            "NTE|1|P|Needs an interpreter for Irish Sign Language",
+            "PV1|1|O|MED^WARD4A^BED06^GENERAL||||22190^Referrer^Rita^^^Dr.^MD^^^IMC|23871^Referrer^Ray^^^Dr.^MD^^^IMC"
+            f"||RAD||||3||A0|||V{number}^^^GENERAL^VN|||||||||||||||||||||||||20261122080000",
+            "IN1|1|VHI^Plan D^HIC|4711|Insurance of Ireland|1 Lower Abbey Street^^Dublin 1^^D01X2K1^IRL"
+            "||^WPN^PH^^353^1^5557788|GRP-0815||||20260101|20261231||HMO|Sample^Grace^B|SEL|19800229",
+            "AL1|1|DA|IODINE^Iodinated contrast media^L|MO|Hives",
+            f"ORC|NW|{number}^HIS||G{number}^HIS|SC||1^once^^20261123090000^^R||20261122080000|55^Clerk^Clara"
+            f"||{doctor}|MED4A",
             "TQ1|1||||||20261123090000||R",
-            f"OBR|1|{number}^HIS||CTHEAD^CT head^SUNVIEW||||||||headache||||||{number}||||||CT",
-            "DG1|1||R51^Headache^I10",
+            f"OBR|1|{number}^HIS||CTHEAD^CT head without contrast^SUNVIEW|||||||||Renal function normal, no metformin"
+            f"|||{doctor}||{number}||||||CT|||1^once^^20261123090000^^R||||R51^Headache for three weeks^I10",
+            "NTE|1|P|Please report to the ward before noon. Patient comes from the day hospital and walks with help.",
+            "DG1|1||R51^Headache^I10||20261122|W",
+            "OBX|1|NM|29463-7^Body weight^LN||68.5|kg|||||F",
+            "OBX|2|NM|8302-2^Body height^LN||171|cm|||||F",
+            f"ZDS|1.2.826.0.1.3680043.9.7777.1.{int.from_bytes(number.encode(), 'big')}^^Application^DICOM",
         )
     ).encode()
 
 
+def names(message: bytes) -> str:
+    """The segments of a message."""
+    return " ".join(segment[:3].decode() for segment in message.split(b"\r") if segment)
+
+
 def document(number: str) -> bytes:
-    """An ORU^R01 with a PDF of 5 MB in one OBX."""
-    head = f"MSH|^~\\&|HIS|GENERAL|SUNVIEW|RAD|{now()}||ORU^R01^ORU_R01|{number}|P|2.5.1\rPID|1||P1^^^GENERAL\r"
-    body = f"ORC|RE|{number}^HIS\rOBR|1|{number}^HIS||CTHEAD^CT head^SUNVIEW|||||||||||||||||||||F\r"
+    """An ORU^R01 with a PDF of 5 MB in one OBX, the report of the order of that number."""
+    head = f"MSH|^~\\&|HIS|GENERAL|SUNVIEW|RAD|{now()}||ORU^R01^ORU_R01|R{number}|P|2.5.1\r"
+    body = f"PID|1||P{number}^^^GENERAL^MR\r"
+    body += f"ORC|RE|{number}^HIS\rOBR|1|{number}^HIS||CTHEAD^CT head^SUNVIEW|||||||||||||||||||||F\r"
     return (
         (head + body + "OBX|1|ED|PDF||^application^pdf^Base64^").encode()
         + b"JVBERi0x" * (DOCUMENT_BYTES // 8)
@@ -224,7 +246,7 @@ def measure(url: str) -> float:
             f"p99 {percentile(waits, 99):.1f} ms (target < 150)"
         )
         large = Sender(address)
-        messages = [document(f"D{number}") for number in range(DOCUMENTS)]
+        messages = [document(f"A0{number:05d}") for number in range(DOCUMENTS)]
         others = paced(address, "B", lambda: large.run(messages, 1))
         during = [
             wait
@@ -244,6 +266,7 @@ def measure(url: str) -> float:
 
 def main() -> None:
     tell(f"{os.cpu_count()} cores, shared by senders, listener and PostgreSQL")
+    tell(f"an order is an ORM^O01 of {len(order('A000000'))} bytes: {names(order('A000000'))}")
     with postgres.server(fsync=True) as url:
         rate = measure(url)
     port = postgres.free_port()

@@ -38,6 +38,11 @@ class Oversized:
     head: bytes
 
 
+Event = Frame | Abandoned | Oversized
+#: What came, the address of who sent it, and the key of the Listener it came by.
+Came = tuple[Event, str, int]
+
+
 def frame(payload: bytes) -> bytes:
     """``payload`` as it goes onto the wire."""
     return START + payload + END + b"\r"

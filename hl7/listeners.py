@@ -12,14 +12,15 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from hl7.arrival import DEFAULT_LISTENER
-from hl7.framing import Abandoned, Frame, Oversized
-from hl7.mllp import Limits, Server
+from hl7.framing import Event
+from hl7.mllp import Answer, Limits, Server
 from hl7.models import Feed, Listener
+from hl7.workers import Workers
 
 logger = logging.getLogger(__name__)
 
 #: Does the work of one message; takes the listener's key behind what an mllp.Handler takes.
-Work = Callable[[Frame | Abandoned | Oversized, str, int], bytes | None]
+Work = Callable[[Event, str, int], Answer]
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: Seconds after which a changed network of a feed holds.
@@ -74,16 +75,23 @@ class Listening:
         await asyncio.gather(*(server.run(stop) for server in self.servers))
 
 
-def listening(work: Work, threads: int) -> Listening:
+def listening(work: Work | Workers, threads: int) -> Listening:
     """The servers as they are configured now. DatabaseError if that cannot be read."""
     doors = Doors()
     doors.refresh()
 
     def server(listener: int, address: tuple[str, int], limits: Limits, release: int = 1) -> Server:
-        def handle(event: Frame | Abandoned | Oversized, peer: str) -> bytes | None:
-            return work(event, peer, listener)
-
-        return Server(address, handle, limits, admits=partial(doors.admit, listener), release=release)
+        admits = partial(doors.admit, listener)
+        if isinstance(work, Workers):
+            submit = work.submit
+            return Server(
+                address,
+                together=lambda events, peer: submit([(event, peer, listener) for event in events]),
+                limits=limits,
+                admits=admits,
+                release=release,
+            )
+        return Server(address, lambda event, peer: work(event, peer, listener), limits, admits=admits, release=release)
 
     servers = [server(DEFAULT_LISTENER, settings.MLLP_ADDRESS, Limits(threads=threads))]
     for row in Listener.objects.filter(is_active=True):

@@ -1,7 +1,8 @@
 """MLLP over TCP: an asyncio server on persistent connections, and a client.
 
 The server does no HL7 and no database work itself: it hands each message to a function that runs on a small pool of
-threads, and answers the messages of one connection one after the other, in their order.
+threads, or those that a connection has sent at once to whoever does them together (hl7.workers), and answers the
+messages of one connection in their order, the next ones only after those before.
 """
 
 import asyncio
@@ -11,9 +12,10 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 from django.db import DatabaseError, connection
 
@@ -24,17 +26,22 @@ from hl7.framing import (
     SIZE_LIMIT,
     Abandoned,
     Deframer,
+    Event,
     Frame,
-    Oversized,
     frame,
 )
 from hl7.header import Header
 
 logger = logging.getLogger(__name__)
 
+Answer = bytes | None
 #: What a handler gives back: the answer, empty for none, or None when there is nothing that can be answered.
-Handler = Callable[[Frame | Abandoned | Oversized, str], bytes | None]
+Handler = Callable[[Event, str], Answer]
+#: Does several messages of one connection, in their order.
+Together = Callable[[Sequence[Event], str], "Future[list[Answer]]"]
 
+#: Messages of one connection that are done together.
+_MOST_TOGETHER = 8
 #: MSH-9.1 of messages in which a whole document, such as a PDF, is a usual field.
 _BEAR_DOCUMENTS = ("ORU", "MDM")
 
@@ -62,7 +69,8 @@ class Limits:
 
 
 class Server:
-    """Listens on ``address`` (port 0: a free one, then found in ``address``) and answers with ``handler``.
+    """Listens on ``address`` (port 0: a free one, then found in ``address``) and answers with ``handler``, or with what
+    ``together`` gives.
 
     A peer that ``admits`` does not know is closed before a byte of it is read. With ``release`` 2 (MLLP Release 2)
     each message is first answered by a commit acknowledgment block, and those of the peer are passed over.
@@ -71,14 +79,16 @@ class Server:
     def __init__(
         self,
         address: tuple[str, int],
-        handler: Handler,
+        handler: Handler | None = None,
         limits: Limits = Limits(),
         *,
+        together: Together | None = None,
         admits: Callable[[str], bool] = lambda peer: True,
         release: int = 1,
     ) -> None:
         self.address, self.limits, self.release = address, limits, release
-        self._handler, self._admits = handler, admits
+        self._handler, self._together, self._admits = handler, together, admits
+        self._most = _MOST_TOGETHER if together and release == 1 else 1
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[asyncio.Task[None]] = set()
         self._peers: Counter[str] = Counter()
@@ -161,9 +171,9 @@ class Server:
         deframer = Deframer(self.limits.size, self.limits.size_of)
         deadline = Deadline(self.limits)
         while data := await self._read(reader, deadline.for_(deframer), peer):
-            for event in deframer.feed(data):
+            for events in _runs(deframer.feed(data), self._most):
                 self._busy.add(task)
-                goes_on = await self._answer(event, writer, peer)
+                goes_on = await self._answer(events, writer, peer)
                 self._busy.discard(task)
                 if self._stopping or not goes_on:
                     return
@@ -181,27 +191,46 @@ class Server:
             logger.warning("MLLP connection from %s closed: idle, or a message began and did not end in time", peer)
             return b""
 
-    async def _answer(self, event: Frame | Abandoned | Oversized, writer: asyncio.StreamWriter, peer: str) -> bool:
+    async def _answer(self, events: Sequence[Event], writer: asyncio.StreamWriter, peer: str) -> bool:
         """Whether the connection goes on: not without an answer, so that the sender repeats what it sent."""
-        if self.release == 2 and isinstance(event, Frame) and event.payload in (COMMITTED, NOT_COMMITTED):
-            return event.payload == COMMITTED  # of our answer, which is given again when the message is repeated
+        first = events[0]
+        if self.release == 2 and isinstance(first, Frame) and first.payload in (COMMITTED, NOT_COMMITTED):
+            return first.payload == COMMITTED  # of our answer, which is given again when the message is repeated
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._handler, event, peer)
+            answers = await asyncio.wrap_future(self._work(events, peer))
         except DatabaseError as error:
             logger.error("MLLP message from %s not answered: the database says %s", peer, type(error).__name__)
-            answer = None
+            answers = [None]
         else:
-            if isinstance(event, Abandoned):
-                return True
-        await self._write(answer, writer)
-        return answer is not None
+            answers = [given for event, given in zip(events, answers, strict=True) if not isinstance(event, Abandoned)]
+        await self._write(answers, writer)
+        return None not in answers
 
-    async def _write(self, answer: bytes | None, writer: asyncio.StreamWriter) -> None:
-        blocks = [] if self.release == 1 else [NOT_COMMITTED if answer is None else COMMITTED]
-        blocks += [answer] if answer else []
+    def _work(self, events: Sequence[Event], peer: str) -> "Future[list[Answer]]":
+        if self._together:
+            return self._together(events, peer)
+        assert self._handler
+        handler = self._handler
+        return self._pool.submit(lambda: [handler(event, peer) for event in events])
+
+    async def _write(self, answers: Sequence[Answer], writer: asyncio.StreamWriter) -> None:
+        """The answers up to the first that is not given."""
+        blocks: list[bytes] = []
+        for answer in answers:
+            blocks += [] if self.release == 1 else [NOT_COMMITTED if answer is None else COMMITTED]
+            if answer is None:
+                break
+            blocks += [answer] if answer else []
         writer.write(b"".join(map(frame, blocks)))
         async with asyncio.timeout(self.limits.frame_seconds):
             await writer.drain()
+
+
+def _runs(events: Iterable[Event], most: int) -> Iterator[list[Event]]:
+    """The events in order, at most so many at a time."""
+    left = iter(events)
+    while run := list(islice(left, most)):
+        yield run
 
 
 class Deadline:

@@ -4,8 +4,9 @@ What an order group does is one row of ``hl7/control.py``; here is how each is d
 overtake each other is ``ris/services/precedence.py``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from hl7 import datatypes, spoken
 from hl7.ack import FieldRefused
@@ -20,7 +21,7 @@ from ris.errors import CancelRefused, Refusal, UnknownOrder
 from ris.inputs import Actor, Identifier, OrderKey, OrderRequest
 from ris.models import Order, Patient
 from ris.services import order_numbers as numbers
-from ris.services import orders, precedence
+from ris.services import orders, planning, precedence
 
 
 @dataclass
@@ -37,7 +38,9 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class _Request:
+class Request:
+    """One order group, on its way."""
+
     message: Message
     group: OrderGroup
     reading: Reading
@@ -54,21 +57,28 @@ class _Request:
     def control_of(self, group: OrderGroup) -> str:
         return self.reading.order_control(group.scope)[0]
 
+    @cached_property
+    def order(self) -> OrderRequest:
+        """All that the group says. FieldRefused for what is missing or is not what it must be."""
+        identity = patient_identity(self.message, self.reading)
+        visit = visit_info(self.message, self.reading)
+        return order_request(self.group, identity, visit, self.reading)
 
-def _place(request: _Request) -> Order | None:
-    return _told(request, orders.place(_order_request(request), request.actor))
+
+def _place(request: Request) -> Order | None:
+    return _told(request, orders.place(request.order, request.actor))
 
 
-def _scheduled(request: _Request) -> Order | None:
+def _scheduled(request: Request) -> Order | None:
     """SC as NW (#032, #038), unless the feed's policy is that a status makes no order."""
     if request.reading.policy("status_creates_order") == "yes":
         return _place(request)
-    return _told(request, orders.change(_order_request(request), request.actor))
+    return _told(request, orders.change(request.order, request.actor))
 
 
-def _change(request: _Request) -> Order | None:
+def _change(request: Request) -> Order | None:
     """XO. One for an order that never came makes a provisional one, if the feed's policy is so."""
-    wanted = _order_request(request)
+    wanted = request.order
     try:
         order = orders.change(wanted, request.actor)
     except UnknownOrder:
@@ -79,7 +89,7 @@ def _change(request: _Request) -> Order | None:
     return _told(request, order)
 
 
-def _cancel(request: _Request) -> Order | None:
+def _cancel(request: Request) -> Order | None:
     """CA, which may come without PID (#046), and before its order."""
     key, reason = _key(request), _reason(request)
     try:
@@ -93,7 +103,7 @@ def _cancel(request: _Request) -> Order | None:
         return order
 
 
-def _replace(request: _Request) -> Order | None:
+def _replace(request: Request) -> Order | None:
     """RP: the old order is canceled. Where its own number comes again behind it, that is a change."""
     key = _key(request)
     following = [group for group in request.others if request.control_of(group) == "RO"]
@@ -105,27 +115,27 @@ def _replace(request: _Request) -> Order | None:
     return _cancel(request)
 
 
-def _hold(request: _Request) -> Order | None:
+def _hold(request: Request) -> Order | None:
     return orders.hold(_key(request), request.actor, _reason(request))
 
 
-def _release(request: _Request) -> Order | None:
+def _release(request: Request) -> Order | None:
     return orders.release(_key(request), request.actor)
 
 
-def _parent(request: _Request) -> Order | None:
+def _parent(request: Request) -> Order | None:
     """PA: it is on no worklist, so it is not kept; its children are orders of their own."""
     if not any(request.control_of(group) == "CH" for group in request.others):
         request.warn("ORC-1 PA without a CH: a parent order is on no worklist, its children are")
     return None
 
 
-def _child(request: _Request) -> Order | None:
-    wanted = replace(_order_request(request), parent=_parent_key(request))
+def _child(request: Request) -> Order | None:
+    wanted = replace(request.order, parent=_parent_key(request))
     return _told(request, orders.place(wanted, request.actor))
 
 
-def _parent_key(request: _Request) -> OrderKey | None:
+def _parent_key(request: Request) -> OrderKey | None:
     """ORC-8 (EIP: placer number, filler number, each of subcomponents)."""
     orc = request.scope.first("ORC")
     assert orc is not None
@@ -136,14 +146,14 @@ def _parent_key(request: _Request) -> OrderKey | None:
     return OrderKey(sender=request.reading.sender, placer_order_number=placer, filler_order_number=filler)
 
 
-def _send_number(request: _Request) -> Order | None:
+def _send_number(request: Request) -> Order | None:
     order = _place(request)
     assert order is not None
     request.reading.warn_first(f"The filler order number is {order.filler_order_number or order.accession_number}")
     return order
 
 
-def _take_number(request: _Request) -> Order | None:
+def _take_number(request: Request) -> Order | None:
     placer, filler = order_numbers(request.scope, request.reading)
     if not (placer and filler):
         return _reply(request)
@@ -151,7 +161,7 @@ def _take_number(request: _Request) -> Order | None:
     return orders.assign_placer_number(key, placer, request.actor)
 
 
-def _status(request: _Request) -> Order | None:
+def _status(request: Request) -> Order | None:
     status = request.scope.value("ORC-5.1") or ""
     control = request.scope.value("ORC-1.1") or ""
     request.warn(
@@ -160,14 +170,14 @@ def _status(request: _Request) -> Order | None:
     return None
 
 
-def _reply(request: _Request) -> Order | None:
+def _reply(request: Request) -> Order | None:
     """An answer to something that we did not ask (#019, #063)."""
     control = request.scope.value("ORC-1.1") or ""
     request.warn(f"ORC-1 {control[:8]} is a reply: it changes nothing")
     return None
 
 
-_ACTIONS: dict[Action, Callable[[_Request], Order | None]] = {
+_ACTIONS: dict[Action, Callable[[Request], Order | None]] = {
     Action.PLACE: _place,
     Action.SCHEDULED: _scheduled,
     Action.CHANGE: _change,
@@ -186,15 +196,30 @@ _ACTIONS: dict[Action, Callable[[_Request], Order | None]] = {
 
 def handle(message: Message, reading: Reading, actor: Actor) -> Effect:
     """Carry out every order group of the message; whatever is refused refuses all of it."""
-    groups = order_groups(message)
+    return carry_out(requests(message, reading, actor))
+
+
+def requests(message: Message, reading: Reading, actor: Actor) -> list[Request]:
+    """The message's order groups; FieldRefused if it has none."""
+    groups = tuple(order_groups(message))
     if not groups:
         raise FieldRefused("100", "ORC^1", "There is no ORC segment in this order message")
-    touched = []
-    for group in groups:
-        said_at = spoken.order_time(group.scope, actor.said_at)
-        request = _Request(message, group, reading, replace(actor, said_at=said_at), tuple(groups))
-        touched.append(_carry_out(request))
+    times = [spoken.order_time(group.scope, actor.said_at) for group in groups]
+    return [
+        Request(message, group, reading, replace(actor, said_at=at), groups)
+        for group, at in zip(groups, times, strict=True)
+    ]
+
+
+def carry_out(wanted: Sequence[Request]) -> Effect:
+    """Do what each group asks for; whatever is refused refuses all of it."""
+    touched = [_carry_out(request) for request in wanted]
     return Effect(list({order.pk: order for order in touched if order}.values()))
+
+
+def places(request: Request) -> bool:
+    """Whether the group places an order and does nothing else."""
+    return action_of(*request.reading.order_control(request.scope)) is Action.PLACE
 
 
 def tell_refused(refused: Refusal, actor: Actor) -> Effect:
@@ -215,7 +240,7 @@ def numbers_named(message: Message, reading: Reading) -> list[str]:
     return list(dict.fromkeys(number for number in found if number))
 
 
-def _carry_out(request: _Request) -> Order | None:
+def _carry_out(request: Request) -> Order | None:
     control, status = request.reading.order_control(request.scope)
     location = request.scope.location("ORC-1")
     if not control and not (status and numbers.candidates(_key(request)).exists()):
@@ -230,30 +255,24 @@ def _carry_out(request: _Request) -> Order | None:
     return _ACTIONS[action](request)
 
 
-def _order_request(request: _Request) -> OrderRequest:
-    identity = patient_identity(request.message, request.reading)
-    visit = visit_info(request.message, request.reading)
-    return order_request(request.group, identity, visit, request.reading)
-
-
-def _key(request: _Request) -> OrderKey:
+def _key(request: Request) -> OrderKey:
     patient = identifier_if_any(request.message, request.reading)
     return order_key(request.group, patient, request.reading)
 
 
-def _reason(request: _Request) -> str:
+def _reason(request: Request) -> str:
     reason = request.reading.find(request.scope, "cancel_reason") or comments(request.scope.all("NTE")) or ""
     return reason[:250]
 
 
-def _told(request: _Request, order: Order) -> Order:
+def _told(request: Request, order: Order) -> Order:
     """Say in the AA, before anything else, what keeps the order's exams off every worklist."""
     if precedence.is_overtaken(order, request.actor):
         request.warn("A later message spoke of this order: only what it left open was taken from this one")
     if order.canceled_at is not None:
         request.reading.warn_first(f"Accession {order.accession_number} is canceled and stays so")
         return order
-    for step in selectors.steps_on_no_worklist(order):
+    for step in planning.off_worklists(order):
         for obstacle in selectors.worklist_obstacles(step):
             request.reading.warn_first(f"Accession {order.accession_number} is on no worklist: {obstacle}")
     return order

@@ -1,7 +1,8 @@
 """A message's way: raw -> stored -> dispatched -> answered, in one transaction (DESIGN section 4).
 
 The raw message, its effect and its answer become durable together; only then is it answered. A refusal rolls back the
-effect, not the message. Without a database nothing is answered, so that the sender repeats.
+effect, not the message. Without a database nothing is answered, so that the sender repeats. New orders that come at the
+same time may share a transaction (hl7.together).
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from hl7.models import HEADER_LENGTH, InboundMessage
 from hl7.orders import Effect
 from ris.errors import Refusal
 from ris.inputs import Actor
+from ris.services import rows
 
 logger = logging.getLogger(__name__)
 
@@ -114,20 +116,24 @@ def _at_once(arrival: Arrival) -> InboundMessage | None:
     well: a third fewer statements. None, and nothing done, for all others: they are carried out with care.
     """
     try:
-        with transaction.atomic(), _without_savepoints():
-            reading = _reading(arrival)
-            effect = _dispatch(arrival, reading)
-            kept = arrival.row(Outcome.ACCEPTED, is_original=True)
-            _conclude(arrival, kept, effect, ack.accepted(reading.warnings))
-        return kept
+        with transaction.atomic(), without_savepoints():
+            return accept(arrival, _dispatch(arrival, begin_reading(arrival)))
     except (OperationalError, InterfaceError):
         raise
     except Exception:  # noqa: BLE001 - a repeat, a refusal, a race or a fault: _carry_out finds out, and reports it
         return None
 
 
+def accept(arrival: Arrival, effect: Effect) -> InboundMessage:
+    """Write the row of a new message that was carried out."""
+    assert arrival.reading
+    kept = arrival.row(Outcome.ACCEPTED, is_original=True)
+    _conclude(arrival, kept, effect, ack.accepted(arrival.reading.warnings))
+    return kept
+
+
 @contextlib.contextmanager
-def _without_savepoints() -> Iterator[None]:
+def without_savepoints() -> Iterator[None]:
     """Inner blocks of the transaction set no savepoint: what fails in one of them fails all of it."""
     connection.features.uses_savepoints = False
     try:
@@ -172,7 +178,7 @@ def place(error: Exception) -> str:
 
 def answer(arrival: Arrival, kept: InboundMessage) -> Verdict:
     """Dispatch within a savepoint and write outcome and answer into the row."""
-    reading = _reading(arrival)
+    reading = begin_reading(arrival)
     effect = Effect()
     try:
         with transaction.atomic():
@@ -180,12 +186,13 @@ def answer(arrival: Arrival, kept: InboundMessage) -> Verdict:
         verdict, kept.outcome = ack.accepted(reading.warnings), Outcome.ACCEPTED
     except Refusal as refused:
         verdict, kept.outcome = ack.refusal(refused), Outcome.REFUSED
-        effect = orders.tell_refused(refused, _actor(arrival))
+        effect = orders.tell_refused(refused, actor_of(arrival))
     _conclude(arrival, kept, effect, verdict)
     return verdict
 
 
-def _reading(arrival: Arrival) -> Reading:
+def begin_reading(arrival: Arrival) -> Reading:
+    """Read the message by its feed's rules, from the beginning."""
     assert arrival.feed and arrival.message
     arrival.reading = Reading(arrival.feed, arrival.sender, list(arrival.message.warnings))
     return arrival.reading
@@ -198,8 +205,9 @@ def _conclude(arrival: Arrival, kept: InboundMessage, effect: Effect, verdict: V
     numbers = [*_numbers(arrival), *(order.accession_number for order in effect.orders)]
     kept.order_numbers = "\n".join(dict.fromkeys(numbers))
     kept.patient_id = effect.patient_pk
-    kept.save(update_fields=_CONCLUDED if kept.pk else None)
-    kept.orders.add(*effect.orders)
+    rows.save(kept, _CONCLUDED if kept.pk else None)
+    link = InboundMessage.orders.through
+    rows.save_all([link(inboundmessage=kept, order=order) for order in effect.orders])
     mentions.keep(kept, arrival.message, touched_order=bool(effect.orders))
 
 
@@ -214,10 +222,10 @@ def _dispatch(arrival: Arrival, reading: Reading) -> Effect:
             reading.warn(f"MSH-9: {what[:60]} is not taken: it changes nothing")
             return Effect()
         raise MessageRejected("201" if known else "200", "MSH^1^9", f"MSH-9: {what[:60]} is not taken")
-    return handler(arrival.message, reading, _actor(arrival))
+    return handler(arrival.message, reading, actor_of(arrival))
 
 
-def _actor(arrival: Arrival) -> Actor:
+def actor_of(arrival: Arrival) -> Actor:
     """Who replays the message, else its sender; said when the message says so."""
     assert arrival.message
     own = Actor(kind="HL7", name=arrival.sender, source_message=f"HL7 MSH-10 {arrival.text(10)}")

@@ -10,15 +10,12 @@ from django.conf import settings
 from django.db.models import Case, Count, Exists, OuterRef, Prefetch, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
-from ris import visibility
+from ris import arrivals
 from ris.errors import UnknownPerformedStep
-from ris.inputs import Identifier
 from ris.models import (
-    ExpectedInstance,
     Instance,
     Order,
     Patient,
-    PatientIdentifier,
     PerformedProcedureStep,
     RequestedProcedure,
     Room,
@@ -29,7 +26,7 @@ from ris.models import (
     WorkflowEvent,
     name_key,
 )
-from ris.states import OVER, PENDING, WRONG_ENTRY, PerformedStatus, StepStatus
+from ris.states import OVER, PENDING, StepStatus
 
 
 def site_zone() -> ZoneInfo:
@@ -108,13 +105,13 @@ def performed_step(sop_instance_uid: str) -> PerformedProcedureStep:
 
 def exams() -> QuerySet[RequestedProcedure]:
     """Exams with patient, visit, steps and stations, annotated with ``images_expected`` and ``images_arrived``."""
-    expected = counted_instances().filter(performed_step__scheduled_steps__requested_procedure=OuterRef("pk"))
-    arrived = arrived_instances().filter(
+    expected = arrivals.counted_instances().filter(performed_step__scheduled_steps__requested_procedure=OuterRef("pk"))
+    arrived = arrivals.arrived_instances().filter(
         series__study__requested_procedure=OuterRef("pk"), series__study__mismatch=Study.Mismatch.NONE
     )
     # Images of a group lie in the study of one of its exams.
     elsewhere = (
-        arrived_instances()
+        arrivals.arrived_instances()
         .filter(sop_instance_uid=OuterRef("sop_instance_uid"))
         .exclude(series__study__requested_procedure=OuterRef(OuterRef("pk")))
     )
@@ -130,27 +127,6 @@ def exams() -> QuerySet[RequestedProcedure]:
             + _count(expected.filter(Exists(elsewhere)), "performed_step__scheduled_steps__requested_procedure"),
         )
     )
-
-
-def counted_instances() -> QuerySet[ExpectedInstance]:
-    """The instances that final MPPS list, without those of a wrong entry: they are of another exam, or of none."""
-    return ExpectedInstance.objects.exclude(performed_step__status=PerformedStatus.IN_PROGRESS).exclude(
-        performed_step__status=PerformedStatus.DISCONTINUED, performed_step__discontinuation_code=WRONG_ENTRY
-    )
-
-
-def arrived_instances() -> QuerySet[Instance]:
-    """Instances that count for an exam: neither of another patient nor of a wrong entry."""
-    return Instance.objects.filter(series__wrong_entry=False).exclude(series__study__mismatch=Study.Mismatch.PATIENT)
-
-
-def is_named_by(patient_pk: int, named: Identifier | None) -> bool:
-    """Whether a scanner's identifier is one of the patient's, also one merged away. Who names nobody, or no issuer, is
-    not held against it."""
-    if not named:
-        return True
-    own = PatientIdentifier.objects.filter(patient=patient_pk, value=named.value)
-    return (own.filter(issuer__in=[named.issuer, ""]) if named.issuer else own).exists()
 
 
 def _count(rows: QuerySet, group: str) -> Coalesce:
@@ -281,37 +257,3 @@ def _named(text: str) -> Q:
     if not words:
         return Q(pk=None)
     return Q(*(("name_key__contains", word) for word in words))
-
-
-def siblings() -> dict[int, frozenset[str]]:
-    """Station -> AE titles of the stations whose rows it may see: its department's active ones, itself among them."""
-    stations = list(Station.objects.values_list("pk", "ae_title", "department", "is_active"))
-    titles: dict[int | None, set[str]] = {}
-    for _pk, ae_title, department, is_active in stations:
-        if is_active:
-            titles.setdefault(department, set()).add(ae_title)
-    return {
-        pk: frozenset({ae_title}) | (titles.get(department, set()) if department else frozenset())
-        for pk, ae_title, department, _is_active in stations
-    }
-
-
-def hidden_from(step: ScheduledProcedureStep, station: visibility.Rules, titles: Collection[str]) -> list[str]:
-    """What of a station's rules hides this step, a sentence each; ``titles`` are its ``siblings``."""
-    assigned = [other.ae_title for other in step.stations.all()]
-    now = datetime.now(site_zone())
-    return visibility.reasons(station, titles, status=step.status, start=step.start, stations=assigned, now=now)
-
-
-def station_obstacles(step: ScheduledProcedureStep, station: Station, titles: Collection[str]) -> list[str]:
-    """Why this step is not among what is assigned to this station, a sentence each; empty when it is on its worklist.
-
-    A scanner may also ask for the rows of its ``siblings``: ``hidden_from`` alone says what it never sees.
-    """
-    obstacles = worklist_obstacles(step) + hidden_from(step, station, titles)
-    assigned = [other.ae_title for other in step.stations.all()]
-    if any(title in titles for title in assigned) and station.ae_title not in assigned:
-        obstacles.append(f"the step is assigned to {', '.join(assigned)}")
-    if not station.is_active:
-        obstacles.append("the station is not active: its association is refused")
-    return obstacles

@@ -28,6 +28,7 @@ DOMAIN = {
     "ris.processes",
     "ris.supervisor",
     "ris.identifiers",
+    "ris.sight",
     "ris.visibility",
 }
 

@@ -9,8 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from django.db import Error as DatabaseUnavailable
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from worklist import activity_rows
 from worklist.activity_rows import Facts
@@ -52,20 +51,23 @@ class Recorder:
         connection.close()
 
     def write(self) -> bool:
-        """Write all facts in one transaction; False: the database is away, and they wait for the next time."""
+        """Write all facts in one transaction. False: not written; while the database is away they wait."""
         with self.lock:
             facts, self.facts = self.facts, Facts()
         if not facts:
             return True
         try:
             activity_rows.write(facts)
-        except DatabaseUnavailable as error:
-            logger.error("station activity cannot be written: %s", type(error).__name__)
+        except (OperationalError, InterfaceError) as error:
+            logger.error("station activity waits to be written: %s", type(error).__name__)
             with self.lock:
                 self.facts = facts.followed_by(self.facts)
-            connection.close()
-            return False
-        return True
+        except Exception as error:  # noqa: BLE001 - tried again they would hold up all that come after them
+            logger.error("station activity is lost: %s", type(error).__name__)
+        else:
+            return True
+        connection.close()
+        return False
 
 
 recorder = Recorder()

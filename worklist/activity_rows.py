@@ -34,9 +34,18 @@ class Tally:
         self.values = values
 
     def follow(self, later: "Tally") -> None:
+        """What was proposed is added up; of all else the last holds."""
         self.last = later.last
         self.times += later.times
+        before = self.values.get("asked", ())
         self.values |= later.values
+        if before:
+            self.values["asked"] = united(before, later.values["asked"])
+
+
+def united(first: Iterable[str], later: Iterable[str]) -> tuple[str, ...]:
+    """The SOP classes of several associations, MOST_PROPOSED of them."""
+    return tuple(dict.fromkeys((*first, *later)))[:MOST_PROPOSED]
 
 
 class Newest(dict[Any, Any]):
@@ -169,7 +178,10 @@ def _write_callers(facts: Newest) -> None:
     ]
     unique = ("ae_title", "address", "reason")
     rows.sort(key=lambda row: tuple(row[name] for name in unique))
-    _upsert(UnknownCaller, unique, [row | {"asked": list(row["asked"])} for row in rows])
+    before = {tuple(row[:3]): row[3] for row in UnknownCaller.objects.values_list(*unique, "asked")}
+    for row in rows:
+        row["asked"] = list(united(before.get(tuple(row[name] for name in unique), ()), row["asked"]))
+    _upsert(UnknownCaller, unique, rows)
     seen: Counter[str] = Counter()
     spare = []
     newest = UnknownCaller.objects.order_by("-last_at", "-pk").values_list("pk", "address")

@@ -35,6 +35,7 @@ class Association(Acceptor, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._house.entered(self)
         self._on(Event.EVT5)
 
     def data_received(self, data: bytes) -> None:

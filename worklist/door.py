@@ -33,8 +33,9 @@ _THREAD_SECONDS = 5.0
 class Door:
     """One listening port with its handlers by verb: ``{"C-ECHO": handler, ...}``, and ``query`` for C-FIND.
 
-    ``contexts`` are abstract syntax -> transfer syntaxes; ``incoming`` opens a file for each object to store,
-    ``stations`` are who may come in. With ``tls`` the port speaks only TLS. With ``reuse_port`` several processes may listen at one address.
+    ``contexts`` are abstract syntax -> transfer syntaxes; ``incoming`` opens a file for each object to store;
+    ``stations`` are who may come in. With ``tls`` the port speaks only TLS. With ``reuse_port`` several processes may
+    listen at one address.
     """
 
     def __init__(
@@ -101,6 +102,10 @@ class Door:
     def dialogue(self, peer: Peer, line: Line) -> Dialogue:
         return Dialogue(self._service, peer, line)
 
+    def entered(self, acceptor: Acceptor) -> None:
+        self._associations.add(acceptor)
+        self._empty.clear()
+
     def left(self, acceptor: Acceptor) -> None:
         self._associations.discard(acceptor)
         self._listener.left(acceptor.address)
@@ -108,10 +113,7 @@ class Door:
             self._empty.set()
 
     def _association(self, address: str) -> Association:
-        association = Association(self, address)
-        self._associations.add(association)
-        self._empty.clear()
-        return association
+        return Association(self, address)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)

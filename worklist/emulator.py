@@ -215,12 +215,14 @@ def _scheduled(entry: Dataset) -> Dataset:
 
 
 def ended(exam: PerformedExam, status: str) -> Dataset:
-    """The attributes of a final N-SET (column "final state")."""
+    """The attributes of a final N-SET (column "final state"). A step that is discontinued before any image was made
+    lists its series without images."""
     now, attributes = to_site(datetime.now().astimezone()), Dataset()
     attributes.PerformedProcedureStepStatus = str(status)
     attributes.PerformedProcedureStepEndDate = f"{now:%Y%m%d}"
     attributes.PerformedProcedureStepEndTime = f"{now:%H%M%S}"
-    attributes.PerformedSeriesSequence = [_series(exam)] if exam.images else []
+    has_series = exam.images or status == PerformedStatus.DISCONTINUED
+    attributes.PerformedSeriesSequence = [_series(exam)] if has_series else []
     return attributes
 
 

@@ -4,7 +4,7 @@ A logged question holds no value that could name a patient (``worklist.query_log
 with the exam's own value, and what was asked by a pattern cannot be told.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from django.utils import timezone
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from ris import selectors
+from ris import selectors, sight
 from ris.models import ScheduledProcedureStep, Station
 from ris.states import PENDING, StepStatus
 from worklist import identifier, matching, query_log
@@ -20,7 +20,8 @@ from worklist.clock import to_site
 from worklist.entry import Entry, of_any
 from worklist.keys import ABOUT_THE_IDENTIFIER, BY_KEYWORD, STEP_BY_KEYWORD, Key
 from worklist.models import WorklistQuery
-from worklist.status import Failure
+from worklist.mwl import TODAY
+from worklist.status import OUT_OF_RESOURCES, Failure
 from worklist.view import aliases
 
 _STATUS = "ScheduledProcedureStepStatus"
@@ -79,41 +80,57 @@ class Verdict:
         return "OFF" if self.reasons else "UNSURE" if self.doubts else "ON"
 
 
-def steps_of(accession_number: str) -> list[ScheduledProcedureStep]:
+@dataclass(frozen=True)
+class Case:
+    """One step that is asked about, as the worklist has it; ``ae_titles`` say which station an alias means."""
+
+    step: ScheduledProcedureStep
+    entry: Entry
+    ae_titles: Mapping[str, str]
+
+    @property
+    def headline(self) -> str:
+        step = self.step
+        start = f"{to_site(step.start):%Y-%m-%d %H:%M}" if step.start else "no start"
+        return f"{step.scheduled_procedure_step_id} {step.modality or 'no modality'} {step.status}, {start}"
+
+
+def cases_of(accession_number: str) -> list[Case]:
     """The steps of an accession number in their order."""
     found = selectors.steps().filter(requested_procedure__order__accession_number=accession_number)
-    return list(found.order_by("requested_procedure__position", "position", "pk")[:MOST_STEPS])
+    steps = found.order_by("requested_procedure__position", "position", "pk")[:MOST_STEPS]
+    ae_titles = aliases()
+    return [Case(step, of_any(step.pk), ae_titles) for step in steps]
 
 
-def headline(step: ScheduledProcedureStep) -> str:
-    start = f"{to_site(step.start):%Y-%m-%d %H:%M}" if step.start else "no start"
-    return f"{step.scheduled_procedure_step_id} {step.modality or 'no modality'} {step.status}, {start}"
-
-
-def verdict(
-    step: ScheduledProcedureStep, station: Station, titles: Collection[str], question: Question | None = None
-) -> Verdict:
+def verdict(case: Case, station: Station, titles: Collection[str], question: Question | None = None) -> Verdict:
     """Whether a station gets a step; ``titles`` are its ``siblings``. Without a question: if it asks for its own."""
+    step = case.step
     if question is None:
         return _own(step, station, titles)
     keys = _filled(question, station)
     asked = dict(keys).get(_STATUS, "").split("\\")
     statuses = PENDING | {status for status in StepStatus if status in asked}
-    found = Verdict(selectors.worklist_obstacles(step, statuses) + selectors.hidden_from(step, station, titles))
+    found = Verdict(selectors.worklist_obstacles(step, statuses) + sight.hidden_from(step, station, titles))
     if not station.is_active:
         found.reasons.append("the station is not active: its association is refused")
-    _compare(of_any(step.pk), keys, found)
+    _compare(case, keys, found)
+    if question.logged and question.logged.status:
+        words = f"the last time it was answered with {question.logged.status:04X}H, not with success"
+        # Its keys could not be read, or some of what matched was left out.
+        untold = not question.keys or question.logged.status == OUT_OF_RESOURCES
+        (found.doubts if untold else found.notes).append(words)
     filled = keys[len(question.keys) :]
     found.notes += [f"{keyword} = {value} is filled in by the station's profile" for keyword, value in filled]
     return found
 
 
 def _own(step: ScheduledProcedureStep, station: Station, titles: Collection[str]) -> Verdict:
-    found = Verdict(selectors.station_obstacles(step, station, titles))
+    found = Verdict(sight.station_obstacles(step, station, titles))
     if (
         found.reasons
         and station.is_active
-        and not (selectors.worklist_obstacles(step) or selectors.hidden_from(step, station, titles))
+        and not (selectors.worklist_obstacles(step) or sight.hidden_from(step, station, titles))
     ):
         found.notes.append("same department: it is answered to a query that asks for that station, or for any")
     return found
@@ -123,25 +140,25 @@ def _filled(question: Question, station: Station) -> tuple[tuple[str, str], ...]
     """The keys, and behind them those that the station's profile fills in because they were left empty."""
     asked = {keyword for keyword, value in question.keys if value}
     today = f"{timezone.localdate():%Y%m%d}"
-    filled = {keyword: today if value == "TODAY" else value for keyword, value in station.default_keys.items()}
+    filled = {keyword: today if value == TODAY else value for keyword, value in station.default_keys.items()}
     return question.keys + tuple((keyword, value) for keyword, value in filled.items() if keyword not in asked)
 
 
-def _compare(entry: Entry, keys: tuple[tuple[str, str], ...], found: Verdict) -> None:
+def _compare(case: Case, keys: tuple[tuple[str, str], ...], found: Verdict) -> None:
     """Each key by itself, but date and time, which are one."""
     for keyword, value in keys:
         if not value or keyword in (_DATE, _TIME, *ABOUT_THE_IDENTIFIER):
             continue
         if value == query_log.PATTERN or query_log.HASH in value:
-            _compare_hidden(entry, keyword, value, found)
+            _compare_hidden(case, keyword, value, found)
         else:
-            _compare_shown(entry, {keyword: value}, found)
+            _compare_shown(case, {keyword: value}, found)
     start = {keyword: value for keyword, value in keys if value and keyword in (_DATE, _TIME)}
     if start:
-        _compare_shown(entry, start, found)
+        _compare_shown(case, start, found)
 
 
-def _compare_shown(entry: Entry, keys: dict[str, str], found: Verdict) -> None:
+def _compare_shown(case: Case, keys: dict[str, str], found: Verdict) -> None:
     try:
         criteria = matching.criteria(identifier.asking(keys))
     except Failure as failure:
@@ -149,27 +166,27 @@ def _compare_shown(entry: Entry, keys: dict[str, str], found: Verdict) -> None:
         return
     if criteria.unsupported:
         found.notes.append(f"{', '.join(criteria.unsupported)}: not matched by, taken as a return key (FF01H)")
-    if not _matches(entry, criteria, by_status=_STATUS in keys):
-        found.reasons.append(_sentence(entry, keys))
+    if not _matches(case, criteria, by_status=_STATUS in keys):
+        found.reasons.append(_sentence(case, keys))
 
 
-def _matches(entry: Entry, criteria: matching.Criteria, by_status: bool) -> bool:
-    return not [keyword for keyword in criteria.unmet(entry, aliases()) if by_status or keyword != _STATUS]
+def _matches(case: Case, criteria: matching.Criteria, by_status: bool) -> bool:
+    return not [keyword for keyword in criteria.unmet(case.entry, case.ae_titles) if by_status or keyword != _STATUS]
 
 
-def _sentence(entry: Entry, keys: dict[str, str]) -> str:
+def _sentence(case: Case, keys: dict[str, str]) -> str:
     """What was asked and what the step has; of a key that could name a patient neither."""
     named = " and ".join(keys)
     if not all(keyword in query_log.READABLE for keyword in keys):
         return f"{named}: the query asked for another one"
     asked = " and ".join(value.replace("\\", " or ") for value in keys.values())
-    own = " and ".join(", ".join(_own_values(entry, keyword)) or "none" for keyword in keys)
+    own = " and ".join(", ".join(_own_values(case, keyword)) or "none" for keyword in keys)
     return f"{named}: the query asked for {asked}, the step has {own}"
 
 
-def _compare_hidden(entry: Entry, keyword: str, value: str, found: Verdict) -> None:
+def _compare_hidden(case: Case, keyword: str, value: str, found: Verdict) -> None:
     asked = value.split("\\")
-    if any(query_log.hashed(keyword, own) in asked for own in _own_values(entry, keyword)):
+    if any(query_log.hashed(keyword, own) in asked for own in _own_values(case, keyword)):
         return
     if query_log.PATTERN in asked:
         found.doubts.append(f"{keyword}: asked by a pattern or range, which is not kept")
@@ -177,11 +194,11 @@ def _compare_hidden(entry: Entry, keyword: str, value: str, found: Verdict) -> N
         found.reasons.append(f"{keyword}: the query asked for another one")
 
 
-def _own_values(entry: Entry, keyword: str) -> Iterator[str]:
+def _own_values(case: Case, keyword: str) -> Iterator[str]:
     """The entry's values of an attribute as texts; of a name the whole and each component group (PS3.5 6.2.1)."""
     sequence, _dot, nested = keyword.rpartition(".")
     key: Key | None = STEP_BY_KEYWORD.get(sequence or nested) or BY_KEYWORD.get(sequence or nested)
-    value: Any = key.value(entry) if key else None
+    value: Any = key.value(case.entry) if key else None
     if key and sequence:
         key = key.by_keyword.get(nested)
         value = [key.value(row) for row in value] if key else None

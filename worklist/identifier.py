@@ -1,7 +1,7 @@
 """A worklist identifier as its elements: a fraction of the time that a Dataset takes, which is made for every query."""
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,7 +10,7 @@ from pydicom.datadict import DicomDictionary, dictionary_VR, tag_for_keyword
 
 from worklist import encoding
 from worklist.encoding import MalformedDataset
-from worklist.keys import STEP_BY_KEYWORD, STEP_SEQUENCE
+from worklist.keys import ABOUT_THE_IDENTIFIER, STEP_BY_KEYWORD, STEP_SEQUENCE
 
 #: ISO 2022 IR 58 in G1 (PS3.3 table C.12-4).
 GB2312_ESCAPE = b"\x1b$)A"
@@ -51,6 +51,18 @@ def read(data: bytes, implicit_vr: bool, character_set: str = "ISO_IR 192") -> I
         return _Reader(data, terms).elements(0, len(data), implicit_vr)[0]
     except (struct.error, ValueError, LookupError) as error:
         raise MalformedDataset(f"an element cannot be decoded ({type(error).__name__})") from error
+
+
+def keys(identifier: Identifier) -> Iterator[tuple[str, str]]:
+    """What an identifier asks to match: (keyword, value) of each key with a value, as ``asking`` takes them."""
+    for element in identifier:
+        nested = [key for item in element.items for key in keys(item)]
+        if element.keyword == STEP_SEQUENCE:
+            yield from nested
+        elif element.items:
+            yield from ((f"{element.keyword}.{keyword}", value) for keyword, value in nested)
+        elif element.values and not element.is_group_length and element.keyword not in ABOUT_THE_IDENTIFIER:
+            yield element.keyword or f"{element.tag:08X}", "\\".join(element.values)
 
 
 def asking(keys: Mapping[str, str]) -> Identifier:
@@ -102,7 +114,7 @@ class _Reader:
 
     def elements(self, at: int, end: int, implicit: bool) -> tuple[Identifier, int]:
         """The elements up to ``end`` or to an item delimiter, and where they end."""
-        found = []
+        found: list[Element] = []
         while at < end:
             group, number = struct.unpack_from("<HH", self._data, at)
             if group == 0xFFFE:
@@ -132,7 +144,7 @@ class _Reader:
         return vr.decode("ascii"), struct.unpack_from(form, self._data, at + (8 if size == 12 else 6))[0], at + size
 
     def _items(self, at: int, end: int, implicit: bool) -> tuple[tuple[Identifier, ...], int]:
-        found = []
+        found: list[Identifier] = []
         while at < end:
             _group, number, length = struct.unpack_from("<HHL", self._data, at)
             at += 8

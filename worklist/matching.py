@@ -33,7 +33,7 @@ class Criteria:
     """What an identifier asks for.
 
     ``stations`` are the AE titles asked for, of any station without; ``statuses`` the step's; ``unsupported`` names
-    keys that could only be taken as return keys (FF01H). ``asked`` are (keyword, value) of all keys with a value.
+    keys that could only be taken as return keys (FF01H). ``start`` are the keywords of what ``window`` was made of.
     """
 
     conditions: list[Condition] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Criteria:
     stations: frozenset[str] | None = None
     statuses: frozenset[str] = PENDING
     unsupported: list[str] = field(default_factory=list)
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    start: tuple[str, ...] = ()
 
     def met_by(self, entry: Entry, ae_titles: Mapping[str, str]) -> bool:
         """Whether an entry matches; ``ae_titles`` says which station an alias means."""
@@ -54,7 +54,7 @@ class Criteria:
         if self.stations is not None and not self.stations_met_by(entry, ae_titles):
             yield "ScheduledStationAETitle"
         if not self._window_met_by(entry):
-            yield " and ".join(keyword for keyword, _value in self.asked if keyword in _START)
+            yield " and ".join(self.start)
         for condition in self.conditions:
             if not condition.holds(entry):
                 yield condition.keyword
@@ -90,7 +90,7 @@ def criteria(identifier: Identifier, defaults: Mapping[str, str] | None = None) 
     for keyword, value in left.items():
         if key := STEP_BY_KEYWORD.get(keyword) or BY_KEYWORD.get(keyword):
             _match(key, value.split("\\"), found, start)
-    found.window = _window(start, zone[0] if zone else "")
+    found.window, found.start = _window(start, zone[0] if zone else ""), tuple(start)
     return found
 
 
@@ -126,7 +126,6 @@ def _match_sequence(key: Key, item: Identifier, found: Criteria) -> None:
         if _counts(element):
             _match_element(element, key.by_keyword, nested, {}, {})
     found.unsupported += [f"{key.keyword}.{keyword}" for keyword in nested.unsupported]
-    found.asked += [(f"{key.keyword}.{keyword}", value) for keyword, value in nested.asked]
     if not nested.conditions:
         return
 
@@ -138,7 +137,6 @@ def _match_sequence(key: Key, item: Identifier, found: Criteria) -> None:
 
 
 def _match(key: Key, values: list[str], found: Criteria, start: dict[str, str]) -> None:
-    found.asked.append((key.keyword, "\\".join(values)))
     if key.match is Match.NONE:
         found.unsupported.append(key.keyword)
     elif key.match is Match.WINDOW:

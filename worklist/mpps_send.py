@@ -33,7 +33,7 @@ _State = MppsForward.State
 _WARNINGS = (0x0001, 0x0107, 0x0116)
 #: What may be otherwise the next time.
 _TRANSIENT = (PROCESSING_FAILURE, RESOURCE_LIMITATION)
-_TRANSFER_SYNTAXES = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
+TRANSFER_SYNTAXES = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Sender:
         caller = AE(ae_title=destination.calling_ae_title or settings.AE_TITLE)
         caller.acse_timeout = caller.dimse_timeout = caller.network_timeout = self.policy.answer
         caller.connection_timeout = self.policy.answer
-        caller.add_requested_context(MPPS, _TRANSFER_SYNTAXES)
+        caller.add_requested_context(MPPS, TRANSFER_SYNTAXES)
         association = caller.associate(destination.host, destination.port, ae_title=destination.ae_title)
         if not association.is_established:
             raise Unreachable("It accepts no association" if association.is_rejected else "It cannot be reached")

@@ -30,6 +30,7 @@ QUERIES_KEPT = 2_048
 class Query:
     criteria: Criteria
     asked: Asked
+    keys: list[tuple[str, str]]
 
 
 def find(request: Request) -> Iterable[Answer]:
@@ -40,20 +41,28 @@ def find(request: Request) -> Iterable[Answer]:
         view.refresh(request.received_at)
         entries = view.find(query.criteria, profile, profile.most_answers + 1)
     except Exception as error:
-        activity.query(profile, request.address, (), (), _status_of(error), 0, _since(began))
+        activity.query(profile, request.address, _keys(request), (), _status_of(error), 0, _since(began))
         raise
     writer = view.writer(Form(query.asked, request.implicit_vr, request.character_set, profile.overlong))
     full = len(entries) > profile.most_answers
     activity.query(
         profile,
         request.address,
-        query.criteria.asked,
+        query.keys,
         query.asked.keywords,
         OUT_OF_RESOURCES if full else SUCCESS,
         min(len(entries), profile.most_answers),
         _since(began),
     )
     return _answers(entries, writer, request, PENDING_UNSUPPORTED if query.criteria.unsupported else PENDING)
+
+
+def _keys(request: Request) -> list[tuple[str, str]]:
+    """What a query that was refused asked to match, as far as it can be read."""
+    try:
+        return list(identifier.keys(identifier.read(request.data, request.implicit_vr, request.character_set)))
+    except encoding.MalformedDataset:
+        return []
 
 
 def _status_of(error: Exception) -> int:
@@ -80,7 +89,7 @@ def _understood(
 ) -> Query:
     said = identifier.read(data, implicit_vr, character_set)
     filled = {keyword: f"{today:%Y%m%d}" if value == TODAY else value for keyword, value in defaults}
-    return Query(matching.criteria(said, filled), mwl_answer.asked(said))
+    return Query(matching.criteria(said, filled), mwl_answer.asked(said), list(identifier.keys(said)))
 
 
 def _answers(entries: list[Entry], writer: Writer, request: Request, status: int) -> Iterator[Answer]:

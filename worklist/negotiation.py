@@ -7,7 +7,7 @@ import functools
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydicom.uid import UID
 from pynetdicom import _config
@@ -41,6 +41,8 @@ TEMPORARY_CONGESTION: Rejection = (2, 3, 1)
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 #: Requests that are kept, and up to which length in bytes.
 _KEPT, _LONGEST_KEPT = 256, 16 * 1024
+#: Most items of user information: a role and an extended negotiation for each presentation context, and what else is.
+_MOST_USER_ITEMS = 300
 _APPLICATION_CONTEXT_ITEM, _CONTEXT_ITEM, _USER_ITEM = 0x10, 0x20, 0x50
 _ABSTRACT_SYNTAX, _TRANSFER_SYNTAX = 0x30, 0x40
 _item = struct.Struct(">BxH")
@@ -80,6 +82,7 @@ class Negotiation:
 
     def __init__(self, offered: Mapping[str, list[str]]) -> None:
         self._offered = [build_context(UID(syntax), transfer) for syntax, transfer in offered.items()]
+        self._transfer_syntaxes = frozenset(uid for transfer in offered.values() for uid in transfer)
         self._kept = functools.lru_cache(_KEPT)(self._decode)
 
     def of(self, body: bytes) -> Asked:
@@ -90,24 +93,64 @@ class Negotiation:
         called, calling = _ae_title(body[4:20]), _ae_title(body[20:36])
         if not struct.unpack_from(">H", body)[0] & 1:
             return Asked(calling, called, PROTOCOL_VERSION_NOT_SUPPORTED)
-        name, proposed = _checked(body[68:])
-        if name != _APPLICATION_CONTEXT.encode():
-            return Asked(calling, called, APPLICATION_CONTEXT_NOT_SUPPORTED)
-        asked = _primitive(body)
-        longest = _longest(asked)
+        parts = _Parts.of(body[68:])
+        proposed = tuple(syntax for _number, syntax, _transfer in parts.contexts)
+        if parts.application_context != _APPLICATION_CONTEXT.encode():
+            return Asked(calling, called, APPLICATION_CONTEXT_NOT_SUPPORTED, abstract_syntaxes=proposed)
+        user_information = _decoded(parts.user_information)
+        longest = _longest(user_information)
         if longest < SHORTEST_PDU:
             return Asked(calling, called, NO_REASON, abstract_syntaxes=proposed)
-        results, roles = negotiate_as_acceptor(
-            asked.presentation_context_definition_list, self._offered, _roles(asked.user_information)
-        )
+        results, roles = self._negotiated(parts, user_information)
         return Asked(
             calling,
             called,
-            accept=_accept(body, asked, results, roles),
+            accept=_accept(body, user_information, results, roles),
             contexts={context.id: context for context in _accepted(results)},
             longest=longest,
             abstract_syntaxes=proposed,
         )
+
+    def _negotiated(self, parts: "_Parts", user_information: list[Any]) -> tuple[list[PresentationContext], list[Any]]:
+        try:
+            contexts = [self._context(*context) for context in parts.contexts]
+        except Exception as error:  # whatever the library stumbles on is the peer's fault
+            raise InvalidRequest(f"a presentation context cannot be decoded ({type(error).__name__})") from error
+        return negotiate_as_acceptor(contexts, self._offered, _roles(user_information))
+
+    def _context(self, number: int, abstract_syntax: str, transfer_syntaxes: list[str]) -> PresentationContext:
+        """What is proposed, without transfer syntaxes that nobody here knows: some propose thousands."""
+        context = PresentationContext()
+        context.context_id, context.abstract_syntax = number, UID(abstract_syntax)
+        known = [uid for uid in dict.fromkeys(transfer_syntaxes) if uid in self._transfer_syntaxes]
+        context.transfer_syntax = [UID(uid) for uid in known or transfer_syntaxes[:1]]
+        return context
+
+
+class _Parts(NamedTuple):
+    """The variable items of a request (PS3.8 9.3.2). Taken apart here: pynetdicom takes items that reach over the end,
+    and needs most of a second for a request with as many items as fit."""
+
+    application_context: bytes
+    #: ID, abstract syntax, transfer syntaxes
+    contexts: list[tuple[int, str, list[str]]]
+    user_information: bytes
+
+    @classmethod
+    def of(cls, items: bytes) -> "_Parts":
+        names, contexts, user = [], [], b""
+        for kind, value in _items(items):
+            if kind == _APPLICATION_CONTEXT_ITEM:
+                names.append(value)
+            elif kind == _CONTEXT_ITEM:
+                contexts.append(_context(value))
+            elif kind == _USER_ITEM:
+                user = value
+        if len(names) != 1 or not contexts:
+            raise InvalidRequest("no application context or no presentation context")
+        if len({number for number, _syntax, _transfer in contexts}) < len(contexts):
+            raise InvalidRequest("a presentation context ID is used twice")
+        return cls(names[0], contexts, user)
 
 
 def _ae_title(value: bytes) -> str:
@@ -115,34 +158,20 @@ def _ae_title(value: bytes) -> str:
     return value.decode("ascii", "backslashreplace").strip(" ")
 
 
-def _checked(items: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Application context name and proposed abstract syntaxes. pynetdicom takes items that reach over the end."""
-    names, syntaxes, ids = [], [], set()
-    for kind, value in _items(items):
-        if kind == _APPLICATION_CONTEXT_ITEM:
-            names.append(value)
-        elif kind == _CONTEXT_ITEM:
-            number, syntax = _context(value)
-            if number in ids:
-                raise InvalidRequest("a presentation context ID is used twice")
-            ids.add(number)
-            syntaxes.append(syntax)
-        elif kind == _USER_ITEM:
-            list(_items(value))
-    if len(names) != 1 or not syntaxes:
-        raise InvalidRequest("no application context or no presentation context")
-    return names[0], tuple(syntaxes)
-
-
-def _context(value: bytes) -> tuple[int, str]:
-    """ID and abstract syntax of a proposed presentation context (PS3.8 9.3.2.2)."""
+def _context(value: bytes) -> tuple[int, str, list[str]]:
+    """A proposed presentation context (PS3.8 9.3.2.2)."""
     if len(value) < 4 or not value[0] % 2:
         raise InvalidRequest("a presentation context ID is no odd number")
     parts = list(_items(value[4:]))
-    abstract = [part for kind, part in parts if kind == _ABSTRACT_SYNTAX]
-    if len(abstract) != 1 or not any(kind == _TRANSFER_SYNTAX for kind, _part in parts):
+    abstract = [_uid(part) for kind, part in parts if kind == _ABSTRACT_SYNTAX]
+    transfer = [_uid(part) for kind, part in parts if kind == _TRANSFER_SYNTAX]
+    if len(abstract) != 1 or not transfer:
         raise InvalidRequest("a presentation context without abstract or transfer syntax")
-    return value[0], abstract[0].decode("ascii", "replace").strip(" \0")
+    return value[0], abstract[0], transfer
+
+
+def _uid(value: bytes) -> str:
+    return value.decode("ascii", "replace").strip(" \0")
 
 
 def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -158,20 +187,24 @@ def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += length
 
 
-def _primitive(body: bytes) -> Any:
-    """The request as pynetdicom decodes it. Its AE titles are left out: the library refuses some in ways of its own."""
-    titles = b"PEER".ljust(16) * 2
+def _decoded(user_information: bytes) -> list[Any]:
+    """The user information as pynetdicom decodes it: in a request that holds nothing else."""
+    if sum(1 for _ in _items(user_information)) > _MOST_USER_ITEMS:
+        raise InvalidRequest("too much user information")
+    if not user_information:
+        return []
     pdu = A_ASSOCIATE_RQ()
+    body = bytes((0, 1, 0, 0)) + b"PEER".ljust(16) * 2 + bytes(32) + _item.pack(_USER_ITEM, len(user_information))
     try:
-        pdu.decode(b"\x01\x00" + struct.pack(">L", len(body)) + body[:4] + titles + body[36:])
-        return pdu.to_primitive()
+        pdu.decode(b"\x01\x00" + struct.pack(">L", len(body) + len(user_information)) + body + user_information)
+        return list(pdu.to_primitive().user_information)
     except Exception as error:  # whatever the library stumbles on is the peer's fault
-        raise InvalidRequest(f"cannot be decoded ({type(error).__name__})") from error
+        raise InvalidRequest(f"user information cannot be decoded ({type(error).__name__})") from error
 
 
-def _longest(asked: Any) -> int:
+def _longest(user_information: list[Any]) -> int:
     """PS3.8 D.1.1: 0, or nothing said, is no limit."""
-    said = [item.maximum_length_received for item in asked.user_information if hasattr(item, "maximum_length_received")]
+    said = [item.maximum_length_received for item in user_information if isinstance(item, MaximumLengthNotification)]
     return min(said[0], LONGEST_PDU) if said and said[0] else LONGEST_PDU
 
 
@@ -189,7 +222,7 @@ def _accepted(results: list[PresentationContext]) -> Iterator[Context]:
             yield Context(int(context.context_id or 0), str(context.abstract_syntax), str(context.transfer_syntax[0]))
 
 
-def _accept(body: bytes, asked: Any, results: list[PresentationContext], roles: list[Any]) -> bytes:
+def _accept(body: bytes, user_information: list[Any], results: list[PresentationContext], roles: list[Any]) -> bytes:
     """The A-ASSOCIATE-AC. User identity and extended negotiation are not answered: not supported (PS3.7 D.3.3)."""
     longest, class_uid, version = (
         MaximumLengthNotification(),
@@ -204,14 +237,14 @@ def _accept(body: bytes, asked: Any, results: list[PresentationContext], roles: 
     answer.calling_ae_title = answer.called_ae_title = "PEER"
     answer.result, answer.result_source = 0x00, 0x01
     answer.presentation_context_definition_results_list = results
-    answer.user_information = [longest, class_uid, version, *_window(asked), *roles]
+    answer.user_information = [longest, class_uid, version, *_window(user_information), *roles]
     encoded = A_ASSOCIATE_AC(answer).encode()
     return encoded[:10] + body[4:68] + encoded[74:]  # PS3.8 Table 9-17: the same as in the request
 
 
-def _window(asked: Any) -> Iterator[AsynchronousOperationsWindowNegotiation]:
+def _window(user_information: list[Any]) -> Iterator[AsynchronousOperationsWindowNegotiation]:
     """PS3.7 D.3.3.3: one operation at a time, for a peer that asked for more."""
-    if any(isinstance(item, AsynchronousOperationsWindowNegotiation) for item in asked.user_information):
+    if any(isinstance(item, AsynchronousOperationsWindowNegotiation) for item in user_information):
         window = AsynchronousOperationsWindowNegotiation()
         window.maximum_number_operations_invoked = window.maximum_number_operations_performed = 1
         yield window

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
-from ris import selectors, visibility
+from ris import selectors, sight, visibility
 from ris.models import ScheduledProcedureStep, Station
 from worklist.models import MppsDefect, StationActivity, TextLoss, UnknownCaller, WorklistQuery
 
@@ -108,7 +108,7 @@ def version() -> str:
 
 def shown_entries(station: Station) -> tuple[int, int]:
     """How many entries are on its worklist now: assigned to it, and of its department with them."""
-    titles = selectors.siblings()[station.pk]
+    titles = sight.siblings()[station.pk]
     own = _shown(selectors.worklist_steps().filter(stations=station), station)
     if titles == {station.ae_title}:
         return own, own

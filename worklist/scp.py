@@ -14,19 +14,21 @@ PLAIN = [str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)]
 COMPRESSED = [
     uid for uid in ALL_TRANSFER_SYNTAXES if uid not in (*PLAIN, ExplicitVRBigEndian) and "Deflate" not in UID(uid).name
 ]
+#: What each door offers: abstract syntax -> transfer syntaxes, the preferred first.
+WORKLIST_CONTEXTS = {uid: PLAIN for uid in (VERIFICATION, MODALITY_WORKLIST, MPPS, MPPS_RETRIEVE)}
+STORE_CONTEXTS = {str(context.abstract_syntax): PLAIN + COMPRESSED for context in AllStoragePresentationContexts} | {
+    VERIFICATION: PLAIN
+}
 
 
 def worklist_door(address: tuple[str, int], **options: Any) -> Door:
     """C-ECHO, modality worklist, MPPS and MPPS Retrieve. ``options`` are the door's."""
     handlers = {"C-ECHO": handling.echo, "N-CREATE": mpps.create, "N-SET": mpps.update, "N-GET": mpps.get}
-    offered = (VERIFICATION, MODALITY_WORKLIST, MPPS, MPPS_RETRIEVE)
-    return Door(address, {uid: PLAIN for uid in offered}, handlers, query=mwl.find, **options)
+    return Door(address, WORKLIST_CONTEXTS, handlers, query=mwl.find, **options)
 
 
 def store_door(address: tuple[str, int], **options: Any) -> Door:
     """C-ECHO and C-STORE of every storage SOP class in every transfer syntax that is kept as it comes."""
-    contexts = {str(context.abstract_syntax): PLAIN + COMPRESSED for context in AllStoragePresentationContexts}
-    contexts[VERIFICATION] = PLAIN
     store.remove_left()
     handlers = {"C-ECHO": handling.echo, "C-STORE": store.store}
-    return Door(address, contexts, handlers, incoming=store.incoming, **options)
+    return Door(address, STORE_CONTEXTS, handlers, incoming=store.incoming, **options)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from django.db import Error as DatabaseUnavailable
 
 from ris.models import Station
-from ris.selectors import active_stations, siblings
+from ris.selectors import active_stations
+from ris.sight import siblings
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Stations:
 def profiles() -> dict[str, Profile]:
     """AE title or alias -> profile, of all active stations."""
     titles = siblings()
-    found = {}
+    found: dict[str, Profile] = {}
     for station in active_stations().prefetch_related("aliases"):
         profile = of(station, titles[station.pk])
         found |= dict.fromkeys((station.ae_title, *profile.aliases), profile)

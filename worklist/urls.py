@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from worklist.views import callers, explain, stations
+from worklist.views import callers, explain, forwards, stations
 
 urlpatterns = [
     path("", stations.stations, name="stations"),
@@ -10,4 +10,7 @@ urlpatterns = [
     path("callers/<int:pk>/", callers.caller, name="caller"),
     path("callers/<int:pk>/dismiss/", callers.dismiss, name="caller-dismiss"),
     path("explain/", explain.explain, name="explain"),
+    path("forwards/", forwards.forwards, name="forwards"),
+    path("forwards/<int:pk>/", forwards.forward, name="forward"),
+    path("forwards/<int:pk>/<slug:verb>/", forwards.move, name="forward-move"),
 ]

@@ -133,7 +133,7 @@ class View:
     def _remove(self, old: Entry) -> None:
         for ae_title in _titles(old):
             placed = self._by_station[ae_title]
-            del placed[bisect_left(placed, (old.start, old.pk))]  # type: ignore[type-var]
+            del placed[bisect_left(placed, (old.start, old.pk))]
         for name in _names(old):
             del self._by_name[bisect_left(self._by_name, name)]
         for keyword, value_of in INDEXED.items():
@@ -176,8 +176,8 @@ class View:
         return self._by_time(criteria, profile)
 
     def _named(self, begins: str) -> list[Entry]:
-        low = bisect_left(self._by_name, (begins,))  # type: ignore[arg-type]
-        high = bisect_left(self._by_name, (begins + _LAST_CHARACTER,))  # type: ignore[arg-type]
+        low = bisect_left(self._by_name, (begins,))
+        high = bisect_left(self._by_name, (begins + _LAST_CHARACTER,))
         return [self._entries[pk] for _name, pk in self._by_name[low:high]]
 
     def _by_time(self, criteria: Criteria, profile: Profile) -> Iterator[Entry]:
@@ -193,8 +193,8 @@ class View:
 
     @staticmethod
     def _between(placed: list[Placed], first: datetime | None, last: datetime | None) -> list[Placed]:
-        low = bisect_left(placed, (first.astimezone(UTC),)) if first else 0  # type: ignore[type-var]
-        high = bisect_right(placed, (last.astimezone(UTC), _AFTER_ALL)) if last else len(placed)  # type: ignore[type-var]
+        low = bisect_left(placed, (first.astimezone(UTC),)) if first else 0
+        high = bisect_right(placed, (last.astimezone(UTC), _AFTER_ALL)) if last else len(placed)
         return placed[low:high]
 
     def writer(self, form: Form) -> Writer:

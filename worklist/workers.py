@@ -2,6 +2,7 @@
 
 import logging
 import queue
+import select
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -43,19 +44,36 @@ class Workers:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
-        # A lasting connection also with SQLite, whose connections would else end with each request.
-        connection.settings_dict = settings = dict(connection.settings_dict)
-        settings["CONN_MAX_AGE"] = None
-        settings["OPTIONS"] = {**settings["OPTIONS"], **self._options}
+        connection.settings_dict = _lasting(connection.settings_dict, self._options)
         try:
             while (job := self._jobs.get()) is not None:
                 try:
+                    _close_if_ended()
                     job()
                     connection.close_if_unusable_or_obsolete()
                 except Exception as error:  # noqa: BLE001 - the thread must live on
                     logger.error("a request failed: %s", status.place(error))
                     connection.close()
         finally:
+            connection.close()
+
+
+def _lasting(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The database's settings for a thread: its connection lasts, also with SQLite; ``_close_if_ended`` replaces the
+    health check, which would ask the server once more for each request."""
+    given = settings["OPTIONS"]
+    both = {**given, **options}
+    if "options" in given and "options" in options:
+        both["options"] = f"{given['options']} {options['options']}"
+    return {**settings, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": False, "OPTIONS": both}
+
+
+def _close_if_ended() -> None:
+    """A PostgreSQL session that nobody uses has nothing to say: if something can be read, the server ended it."""
+    if connection.vendor == "postgresql" and connection.connection is not None:
+        poll = select.poll()
+        poll.register(connection.connection.fileno(), select.POLLIN)
+        if poll.poll(0):
             connection.close()
 
 

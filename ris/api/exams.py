@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
-from ris import selectors
+from ris import selectors, sight
 from ris.api.filters import ExamFilter, StrictFilterBackend
 from ris.api.paging import Paging
 from ris.api.serializers import EventSerializer, ExamSerializer, StationWorklistSerializer
@@ -41,7 +41,7 @@ class ExamViewSet(ReadOnlyModelViewSet):
     def worklist(self, request: Request, pk: int) -> Response:
         """For each active station: is the exam on its worklist now, and if not, what keeps it off."""
         steps = list(self.get_object().steps.all())
-        titles = selectors.siblings()
+        titles = sight.siblings()
         seen = [_seen_by(station, titles[station.pk], steps) for station in selectors.active_stations()]
         return Response(StationWorklistSerializer(seen, many=True).data)
 
@@ -49,7 +49,7 @@ class ExamViewSet(ReadOnlyModelViewSet):
 def _seen_by(station: Station, titles: Collection[str], steps: list[ScheduledProcedureStep]) -> dict[str, Any]:
     seen = []
     for step in steps:
-        obstacles = selectors.station_obstacles(step, station, titles)
+        obstacles = sight.station_obstacles(step, station, titles)
         seen.append(
             {
                 "scheduled_procedure_step_id": step.scheduled_procedure_step_id,

@@ -4,38 +4,10 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
+from ris.models import profile
+
 #: PS3.5 6.2 AE: up to 16 characters of the default repertoire, no backslash, no control characters, not all spaces.
 AE_TITLE = RegexValidator(r"^(?! *$)[ -\[\]-~]{1,16}\Z", "An AE title has 1 to 16 printable characters, no backslash.")
-
-
-#: Specific Character Set (0008,0005), PS3.3 C.12.1.1.2: terms that stand alone (ISO_IR 6 here for the default
-#: repertoire), and terms of sets that code extensions switch between.
-ALONE = frozenset(
-    {f"ISO_IR {number}" for number in (6, 13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 192)}
-    | {"GB18030", "GBK"}
-)
-EXTENSIONS = frozenset(
-    f"ISO 2022 IR {number}" for number in (6, 13, 58, 87, 100, 101, 109, 110, 126, 127, 138, 144, 148, 149, 159, 166)
-)
-#: Sets of several bytes can only follow another (PS3.3 table C.12-4).
-_NEVER_FIRST = frozenset(f"ISO 2022 IR {number}" for number in (58, 87, 149, 159))
-
-
-def validate_character_set(value: str) -> None:
-    r"""A character set that answers can be written in, such as ``ISO_IR 192`` or ``\ISO 2022 IR 87``; several terms
-    stand with backslashes, of which the first may be empty. ValidationError with a sentence if it is none.
-    """
-    terms = value.split("\\")
-    if len(terms) == 1:
-        if value not in (ALONE | EXTENSIONS) - _NEVER_FIRST:
-            raise ValidationError(f"{value} is no character set that stands alone (PS3.3 C.12.1.1.2).")
-        return
-    if unknown := [term for index, term in enumerate(terms) if term not in EXTENSIONS and (term or index)]:
-        raise ValidationError(f"{unknown[0] or 'An empty term'} cannot stand among several: they begin with ISO 2022.")
-    if terms[0] in _NEVER_FIRST:
-        raise ValidationError(f"{terms[0]} cannot be the first: leave the first empty, as in \\{terms[0]}.")
-    if len(set(terms)) < len(terms):
-        raise ValidationError("A character set stands twice.")
 
 
 class Room(models.Model):
@@ -127,14 +99,15 @@ class Station(models.Model):
         return self.ae_title
 
     def clean(self) -> None:
-        """An AE title is one station's and no alias of another; answers can be written in the character set."""
-        try:
-            validate_character_set(self.character_set)
-        except ValidationError as error:
-            raise ValidationError({"character_set": error.messages}) from None
+        """An AE title is one station's: it cannot be the alias of another; and the profile must be in order."""
         taken = StationAlias.objects.filter(ae_title=self.ae_title).exclude(station=self.pk).first()
-        if taken:
-            raise ValidationError({"ae_title": f"{self.ae_title} is an alias of {taken.station}."})
+        faults = {
+            "ae_title": f"{self.ae_title} is an alias of {taken.station}." if taken else "",
+            "character_set": profile.character_set_fault(self.character_set),
+            "default_keys": profile.default_keys_fault(self.default_keys),
+        }
+        if found := {name: fault for name, fault in faults.items() if fault}:
+            raise ValidationError(found)
 
 
 class StationAlias(models.Model):

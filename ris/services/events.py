@@ -1,5 +1,6 @@
 """The one way to change a step's status: lock, table, save, one WorkflowEvent (DESIGN section 3)."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.utils import timezone
@@ -7,6 +8,7 @@ from django.utils import timezone
 from ris.errors import TransitionNotAllowed, UnknownOrder
 from ris.inputs import Actor
 from ris.models import Order, RequestedProcedure, ScheduledProcedureStep, WorkflowEvent
+from ris.services import rows
 from ris.states import TRANSITIONS, StepStatus, Verb, exam_status
 
 
@@ -46,7 +48,7 @@ def move(
             return None
         raise TransitionNotAllowed(old, verb, f"Step {step.scheduled_procedure_step_id}")
     step.status = new
-    step.save()
+    rows.save(step)
     return record(verb, actor, step=step, old_status=old, new_status=new, reason=reason, performed_step=performed)
 
 
@@ -74,7 +76,7 @@ def record(
         facts["old_exam_status"], facts["exam_status"] = refresh_exam(procedure)
     facts.setdefault("patient", order.patient if order else None)
     facts["reason"] = facts.get("reason", "")[:250]
-    return WorkflowEvent.objects.create(
+    event = WorkflowEvent(
         verb=str(verb),
         order=order,
         requested_procedure=procedure,
@@ -85,16 +87,25 @@ def record(
         at=timezone.now(),
         **facts,
     )
+    return rows.save(event)
 
 
 def refresh_exam(procedure: RequestedProcedure) -> tuple[str, str]:
     """Compute the exam's status anew and keep it; (old, new)."""
     old = procedure.status
     procedure.status = exam_status(
-        procedure.steps.values_list("status", "on_hold"),
+        _steps(procedure),
         images_complete=procedure.images_complete,
         reported=procedure.reported_at is not None,
     )
     if procedure.status != old:
-        procedure.save(update_fields=["status"])
+        rows.save(procedure, ["status"])
     return old, procedure.status
+
+
+def _steps(procedure: RequestedProcedure) -> Iterable[tuple[str, bool]]:
+    """Status and hold of every step."""
+    if rows.is_new(procedure):
+        steps = rows.new(ScheduledProcedureStep)
+        return [(step.status, step.on_hold) for step in steps if step.requested_procedure is procedure]
+    return procedure.steps.values_list("status", "on_hold")

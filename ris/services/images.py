@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from ris import selectors
+from ris import arrivals
 from ris.inputs import Actor, InstanceReport
 from ris.models import (
     ExpectedInstance,
@@ -18,10 +18,14 @@ from ris.models import (
     Station,
     Study,
 )
-from ris.services import events
+from ris.services import events, patients
 from ris.states import PENDING, WRONG_ENTRY, PerformedStatus, StepStatus, Verb
 
 _SWEEP = Actor(kind="SYSTEM", name="quiet study sweep")
+#: An MPPS that ended as a wrong entry was never of its step.
+_WITHDRAWN = Q(status=PerformedStatus.DISCONTINUED, discontinuation_code=WRONG_ENTRY)
+#: Of a step: its MPPS.
+_MPPS = PerformedProcedureStep.objects.filter(~_WITHDRAWN, scheduled_steps=OuterRef("pk"))
 
 
 @transaction.atomic
@@ -116,7 +120,7 @@ def _study(report: InstanceReport, procedure: RequestedProcedure | None) -> Stud
 def _mismatch(report: InstanceReport, procedure: RequestedProcedure | None) -> Study.Mismatch:
     if procedure is None:
         return Study.Mismatch.UNSCHEDULED
-    named = selectors.is_named_by(procedure.order.patient_id, report.patient)
+    named = patients.is_named_by(procedure.order.patient_id, report.patient)
     return Study.Mismatch.NONE if named else Study.Mismatch.PATIENT
 
 
@@ -125,9 +129,7 @@ def _is_withdrawn(report: InstanceReport, procedure: RequestedProcedure | None) 
     of_exam = Q(study_instance_uid=report.study_instance_uid)
     if procedure is not None:
         of_exam |= Q(scheduled_steps__requested_procedure=procedure)
-    withdrawn = PerformedProcedureStep.objects.filter(
-        of_exam, status=PerformedStatus.DISCONTINUED, discontinuation_code=WRONG_ENTRY
-    )
+    withdrawn = PerformedProcedureStep.objects.filter(of_exam, _WITHDRAWN)
     return withdrawn.filter(expected__series_instance_uid=report.series_instance_uid).exists()
 
 
@@ -136,9 +138,7 @@ def withdraw(performed: PerformedProcedureStep) -> None:
     no other MPPS was of its exams, all that they have got."""
     exams = RequestedProcedure.objects.filter(steps__performed_steps=performed)
     made = Series.objects.filter(study__requested_procedure__in=exams)
-    others = PerformedProcedureStep.objects.filter(scheduled_steps__requested_procedure__in=exams).exclude(
-        status=PerformedStatus.DISCONTINUED, discontinuation_code=WRONG_ENTRY
-    )
+    others = PerformedProcedureStep.objects.filter(~_WITHDRAWN, scheduled_steps__requested_procedure__in=exams)
     if others.exists():
         made = made.filter(series_instance_uid__in=performed.expected.values("series_instance_uid"))
     made.update(wrong_entry=True)
@@ -169,12 +169,12 @@ def settle(procedure: RequestedProcedure, actor: Actor) -> None:
 
 def expected_instances(procedure: RequestedProcedure) -> QuerySet[ExpectedInstance]:
     """What the final MPPS of all the exam's steps list."""
-    return selectors.counted_instances().filter(performed_step__scheduled_steps__requested_procedure=procedure)
+    return arrivals.counted_instances().filter(performed_step__scheduled_steps__requested_procedure=procedure)
 
 
 def missing_instances(procedure: RequestedProcedure) -> QuerySet[ExpectedInstance]:
     """Those of them that have not arrived, or arrived as another patient's or a wrong entry's."""
-    arrived = selectors.arrived_instances().filter(sop_instance_uid=OuterRef("sop_instance_uid"))
+    arrived = arrivals.arrived_instances().filter(sop_instance_uid=OuterRef("sop_instance_uid"))
     return expected_instances(procedure).filter(~Exists(arrived))
 
 
@@ -184,8 +184,8 @@ def complete_quiet_studies(now: datetime) -> int:
     Inferred, and marked so: nothing counted the images.
     """
     steps = ScheduledProcedureStep.objects.filter(
+        ~Exists(_MPPS),
         status=StepStatus.STARTED,
-        performed_steps__isnull=True,
         requested_procedure__studies__mismatch="",
         requested_procedure__studies__last_instance_at__lt=now,
     )
@@ -197,7 +197,7 @@ def complete_quiet_studies(now: datetime) -> int:
 def _complete_if_quiet(procedure: RequestedProcedure, now: datetime) -> bool:
     procedure.order = events.lock_order(procedure.order_id)
     last = max(study.last_instance_at for study in procedure.studies.filter(mismatch=""))
-    steps = list(procedure.steps.filter(status=StepStatus.STARTED, performed_steps__isnull=True))
+    steps = list(procedure.steps.filter(~Exists(_MPPS), status=StepStatus.STARTED))
     if not steps or last + _quiet_time(procedure) > now:
         return False
     procedure.images_complete = procedure.images_inferred = True

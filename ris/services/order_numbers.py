@@ -66,4 +66,4 @@ def hold_numbers(numbers: Iterable[str]) -> None:
         return
     keys = sorted({int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True) for text in numbers})
     with connection.cursor() as cursor:
-        cursor.execute("SELECT " + ", ".join(["pg_advisory_xact_lock(%s)"] * len(keys)), keys)
+        cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [keys])

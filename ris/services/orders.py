@@ -16,7 +16,17 @@ from ris.errors import (
 )
 from ris.inputs import Actor, Identifier, OrderKey, OrderRequest
 from ris.models import Order, Patient, RequestedProcedure, ScheduledProcedureStep
-from ris.services import events, order_numbers, patients, precedence, procedures, provenance, scheduling, tombstones
+from ris.services import (
+    events,
+    order_numbers,
+    patients,
+    precedence,
+    procedures,
+    provenance,
+    rows,
+    scheduling,
+    tombstones,
+)
 from ris.states import StepStatus, Verb
 
 _TEXTS = (
@@ -48,10 +58,10 @@ def place(request: OrderRequest, actor: Actor, *, provisional: bool = False) -> 
     patient = patients.register(request.patient, actor)
     facts = _facts(request, patient, actor)
     order, created = _get_or_create(request, patient, {**facts, "is_provisional": provisional}, actor)
-    if created:
-        tombstones.lay_on(order, _key(request))
-    else:
+    if not created:
         _refuse_canceled(order, actor, again=not provisional)
+    elif not rows.is_gathering():
+        tombstones.lay_on(order, tombstones.key_of(request))
     _refuse_other_patients(order, request, patient)
     if order.is_provisional and not provisional:
         order.is_provisional = False
@@ -63,9 +73,9 @@ def place(request: OrderRequest, actor: Actor, *, provisional: bool = False) -> 
 def change(request: OrderRequest, actor: Actor) -> Order:
     """Bring an order up to date (ORC-1 XO); UnknownOrder if it is not here, else refused like ``place``."""
     _check(request)
-    order_numbers.find(_key(request))
+    order_numbers.find(tombstones.key_of(request))
     patient = patients.register(request.patient, actor)
-    order = order_numbers.lock(_key(request))
+    order = order_numbers.lock(tombstones.key_of(request))
     _refuse_canceled(order, actor, again=False)
     _refuse_other_patients(order, request, patient)
     return _apply(order, request, _facts(request, patient, actor), actor, _procedures(order))
@@ -177,15 +187,6 @@ def _waiting(key: OrderKey, verb: Verb) -> tuple[Order, list[ScheduledProcedureS
     return order, waiting
 
 
-def _key(request: OrderRequest) -> OrderKey:
-    """The request's own numbers. An accession number alone does not name the order that is placed."""
-    return OrderKey(
-        sender=request.sender,
-        placer_order_number=request.placer_order_number,
-        filler_order_number=request.filler_order_number,
-    )
-
-
 def _check(request: OrderRequest) -> None:
     if not (request.placer_order_number or request.filler_order_number):
         raise IncompleteRequest("placer_order_number", "The order has neither a placer nor a filler order number")
@@ -202,24 +203,21 @@ def _get_or_create(request: OrderRequest, patient: Patient, facts: dict[str, Any
     placer, filler = request.placer_order_number, request.filler_order_number
     by_placer = {"placer_order_number": placer.value, "placer_issuer": placer.issuer or request.sender}
     by_filler = {"filler_order_number": filler.value, "filler_issuer": filler.issuer or request.sender}
+    key = by_placer if placer else by_filler
+    values = {
+        **facts,
+        "patient": patient,
+        "sender": request.sender,
+        "said_at": dict.fromkeys(facts, precedence.stamp(actor)),
+        "provenance": provenance.entries(request.provenance, actor),
+    }
+    if rows.is_gathering():
+        return rows.save(Order(**key | values)), True
     if placer and filler:  # it may have come by the filler's number alone before
         named = Order.objects.filter(**by_placer)
         Order.objects.filter(~Exists(named), placer_order_number="", **by_filler).update(**by_placer)
-    said_at = dict.fromkeys(facts, precedence.stamp(actor))
-    return (
-        Order.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("patient")
-        .get_or_create(
-            **(by_placer if placer else by_filler),
-            defaults={
-                **facts,
-                "patient": patient,
-                "sender": request.sender,
-                "said_at": said_at,
-                "provenance": provenance.entries(request.provenance, actor),
-            },
-        )
-    )
+    locked = Order.objects.select_for_update(of=("self",), no_key=True).select_related("patient")
+    return locked.get_or_create(**key, defaults=values)
 
 
 def _refuse_canceled(order: Order, actor: Actor, *, again: bool) -> None:
@@ -236,6 +234,8 @@ def _refuse_canceled(order: Order, actor: Actor, *, again: bool) -> None:
 def _refuse_other_patients(order: Order, request: OrderRequest, patient: Patient) -> None:
     if order.patient_id != patient.pk:
         raise OrderOfOtherPatient("The order number belongs to an order of another patient")
+    if rows.is_gathering():
+        return
     others = Order.objects.exclude(patient=order.patient_id)
     number = request.accession_number
     if number and others.filter(accession_number=number, accession_issuer=request.accession_issuer).exists():
@@ -269,7 +269,7 @@ def _apply(
     is_unsaved = not order.accession_number or order.is_provisional or order.canceled_at is not None
     order.accession_number = order.accession_number or identifiers.accession_number(order.pk)
     if taken.is_news or noted or is_unsaved:
-        order.save()
+        rows.save(order)
     for index, wanted in enumerate(request.procedures, 1):
         procedures.apply(order, wanted, index, known, actor, order_changed=bool(taken.changed))
     if order.canceled_at is not None:

@@ -1,11 +1,14 @@
 """Admissions: register, update and merge patients."""
 
+from collections.abc import Hashable
+from typing import Any
+
 from django.db import IntegrityError, transaction
 
 from ris.errors import IdentifierTaken, IncompleteRequest, MergeNotPossible
 from ris.inputs import Actor, Identifier, PatientIdentity, VisitInfo
-from ris.models import Order, Patient, PatientIdentifier, Visit
-from ris.services import events, precedence
+from ris.models import Order, Patient, PatientIdentifier, Visit, name_key
+from ris.services import events, precedence, rows
 
 _DEMOGRAPHICS = (
     "patient_name",
@@ -50,6 +53,15 @@ def find_or_create(identity: PatientIdentity, actor: Actor) -> tuple[Patient, bo
 
 def find(identifier: Identifier, lock: bool = False) -> Patient | None:
     """The patient whom ``identifier`` names now, or None."""
+    return rows.once(key(identifier), lambda: _find(identifier, lock))
+
+
+def key(identifier: Identifier) -> Hashable:
+    """What ``find`` remembers a patient by while orders are placed together."""
+    return Patient, identifier
+
+
+def _find(identifier: Identifier, lock: bool) -> Patient | None:
     patients = Patient.objects.select_for_update(of=("self",), no_key=True) if lock else Patient.objects
     patient = patients.filter(identifiers__value=identifier.value, identifiers__issuer=identifier.issuer).first()
     while patient is not None and patient.merged_into_id is not None:  # merged while we waited for the lock
@@ -57,12 +69,22 @@ def find(identifier: Identifier, lock: bool = False) -> Patient | None:
     return patient
 
 
+def is_named_by(patient_pk: int, named: Identifier | None) -> bool:
+    """Whether a scanner's identifier is one of the patient's, also one merged away. Who names nobody, or no issuer, is
+    not held against it."""
+    if not named:
+        return True
+    own = PatientIdentifier.objects.filter(patient=patient_pk, value=named.value)
+    return (own.filter(issuer__in=[named.issuer, ""]) if named.issuer else own).exists()
+
+
 def _create(identity: PatientIdentity, actor: Actor) -> Patient:
     identifier = identity.identifier
     patient = Patient(patient_id=identifier.value, issuer_of_patient_id=identifier.issuer)
     _take_over(patient, identity, precedence.stamp(actor))
-    patient.save(force_insert=True)
-    PatientIdentifier.objects.create(patient=patient, value=identifier.value, issuer=identifier.issuer)
+    rows.save(patient)
+    rows.save(PatientIdentifier(patient=patient, value=identifier.value, issuer=identifier.issuer))
+    rows.note(key(identifier), patient)
     return patient
 
 
@@ -70,13 +92,15 @@ def update_demographics(patient: Patient, identity: PatientIdentity, actor: Acto
     """Take over and save what the identity says (None leaves, "" clears); whether anything changed."""
     taken = _take_over(patient, identity, precedence.stamp(actor, retired=_names_retired(patient, identity)))
     if taken.is_news:
-        patient.save()
+        rows.save(patient)
     return bool(taken.changed) | _remember(patient, identity.other_ids)
 
 
 def _take_over(patient: Patient, identity: PatientIdentity, mark: str) -> precedence.Taken:
     said = {name: getattr(identity, name) for name in _DEMOGRAPHICS}
-    return precedence.take(patient, precedence.spoken(Patient, said), mark)
+    taken = precedence.take(patient, precedence.spoken(Patient, said), mark)
+    patient.name_key = name_key(patient.patient_name)
+    return taken
 
 
 def _names_retired(patient: Patient, identity: PatientIdentity) -> bool:
@@ -91,9 +115,15 @@ def _remember(patient: Patient, identifiers: tuple[Identifier, ...]) -> bool:
     """Keep further identifiers; one that names another patient already stays with that patient."""
     new = False
     for identifier in identifiers:
-        _row, created = PatientIdentifier.objects.get_or_create(
-            value=identifier.value, issuer=identifier.issuer, defaults={"patient": patient}
-        )
+        if rows.is_gathering():
+            created = find(identifier) is None
+            if created:
+                rows.save(PatientIdentifier(patient=patient, value=identifier.value, issuer=identifier.issuer))
+                rows.note(key(identifier), patient)
+        else:
+            _row, created = PatientIdentifier.objects.get_or_create(
+                value=identifier.value, issuer=identifier.issuer, defaults={"patient": patient}
+            )
         new |= created
     return new
 
@@ -104,15 +134,27 @@ def admit(patient: Patient, info: VisitInfo, actor: Actor) -> Visit | None:
         return None
     said = precedence.spoken(Visit, {name: getattr(info, name) for name in _VISIT})
     mark = precedence.stamp(actor)
-    visit, created = Visit.objects.get_or_create(
-        patient=patient,
-        admission_id=info.admission_id.value,
-        issuer_of_admission_id=info.admission_id.issuer,
-        defaults={**said, "said_at": dict.fromkeys(said, mark)},
-    )
+    names = {
+        "patient": patient,
+        "admission_id": info.admission_id.value,
+        "issuer_of_admission_id": info.admission_id.issuer,
+    }
+    values = {**said, "said_at": dict.fromkeys(said, mark)}
+    visit, created = _visit(names, values)
     if not created and precedence.take(visit, said, mark).is_news:
-        visit.save()
+        rows.save(visit)
     return visit
+
+
+def _visit(names: dict[str, Any], values: dict[str, Any]) -> tuple[Visit, bool]:
+    if not rows.is_gathering():
+        return Visit.objects.get_or_create(**names, defaults=values)
+    asked = (Visit, *names.values())
+    patient_is_new = rows.is_new(names["patient"])
+    found = rows.once(asked, lambda: None if patient_is_new else Visit.objects.filter(**names).first())
+    visit = found or rows.save(Visit(**names, **values))
+    rows.note(asked, visit)
+    return visit, found is None
 
 
 @transaction.atomic

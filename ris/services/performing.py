@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 
 from django.db import IntegrityError, transaction
 
-from ris import identifiers, selectors
+from ris import identifiers
 from ris.errors import DuplicatePerformedStep, PerformedStepIsFinal, UnknownPerformedStep
 from ris.inputs import Actor, ScheduledStepReference, StepReport
 from ris.models import ExpectedInstance, PerformedProcedureStep, ScheduledProcedureStep
-from ris.services import events, images
+from ris.services import events, images, patients
 from ris.states import PerformedStatus, StepStatus, verb_for_performed
 
 _Mismatch = PerformedProcedureStep.Mismatch
@@ -145,7 +145,7 @@ def _judge(
     """Which of the named steps the MPPS may be linked to, and what is wrong with the rest."""
     if not found:
         return [], _Mismatch.UNSCHEDULED
-    if not all(selectors.is_named_by(step.requested_procedure.order.patient_id, report.patient) for step in found):
+    if not all(patients.is_named_by(step.requested_procedure.order.patient_id, report.patient) for step in found):
         return [], _Mismatch.PATIENT
     linked = [step for step in found if step.status not in (StepStatus.CANCELED, StepStatus.NEW)]
     return linked, _Mismatch.NONE if len(linked) == len(found) else _Mismatch.NOT_PENDING
@@ -247,8 +247,9 @@ def _other_station(performed: PerformedProcedureStep, step: ScheduledProcedureSt
 def _remark(
     performed: PerformedProcedureStep, remarks: list[str], linked: list[ScheduledProcedureStep], actor: Actor
 ) -> None:
+    steps: list[ScheduledProcedureStep | None] = [*linked] or [None]
     for sentence in remarks:
-        for step in linked or [None]:
+        for step in steps:
             events.record("remark", actor, step=step, performed_step=performed, reason=sentence)
 
 

@@ -1,13 +1,13 @@
 """From what an order asks for to steps on the worklist: catalogue, stations, start."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ris import identifiers
+from ris import identifiers, selectors
 from ris.inputs import Actor, ProcedureRequest, StepRequest
-from ris.models import ProcedureType, RequestedProcedure, Room, ScheduledProcedureStep, Station
-from ris.services import events, precedence, provenance
+from ris.models import Order, ProcedureType, RequestedProcedure, Room, ScheduledProcedureStep, Station
+from ris.services import events, precedence, provenance, rows
 from ris.services.reference import Kept
 from ris.states import StepStatus, Verb
 
@@ -135,13 +135,21 @@ def schedule(step: ScheduledProcedureStep, before: Wish, actor: Actor) -> None:
     """
     wish = Wish.of(step)
     if wish == before and step.start is not None:
-        step.save()
+        rows.save(step)
     elif wish.start is not None and (stations := stations_for(step, wish.stations)):
         book(step, wish.start, stations, actor)
     elif wish.start is None and before.start is not None:
         _withdraw(step, actor)
     else:
-        step.save()
+        rows.save(step)
+
+
+def off_worklists(order: Order) -> Iterable[ScheduledProcedureStep]:
+    """The steps of an order that no worklist shows."""
+    if rows.is_new(order):  # what is scheduled already has its stations: ``book`` knows no other way
+        steps = rows.new(ScheduledProcedureStep)
+        return [step for step in steps if step.requested_procedure.order is order and not step.is_on_worklists]
+    return selectors.steps_on_no_worklist(order)
 
 
 def _withdraw(step: ScheduledProcedureStep, actor: Actor) -> None:
@@ -149,7 +157,7 @@ def _withdraw(step: ScheduledProcedureStep, actor: Actor) -> None:
     step.start = step.room = None
     step.stations.clear()
     if step.status == StepStatus.CANCELED or events.move(step, Verb.UNSCHEDULE, actor) is None:
-        step.save()
+        rows.save(step)
 
 
 def book(
@@ -166,8 +174,9 @@ def book(
     if step.requested_procedure.order.canceled_at is None:
         events.move(step, Verb.SCHEDULE, actor)
     else:  # kept for the record: the step is canceled, or will be in this transaction
-        step.save()
+        rows.save(step)
     if was_new:  # nothing to take away, so nothing to read
-        step.stations.add(*stations)
+        assigned = ScheduledProcedureStep.stations.through
+        rows.save_all([assigned(scheduledprocedurestep_id=step.pk, station_id=station.pk) for station in stations])
     else:
         step.stations.set(stations)

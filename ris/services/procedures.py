@@ -3,7 +3,7 @@
 from ris import identifiers
 from ris.inputs import Actor, ProcedureRequest
 from ris.models import Order, RequestedProcedure
-from ris.services import events, planning, precedence, provenance
+from ris.services import events, planning, precedence, provenance, rows
 
 
 def apply(
@@ -75,7 +75,7 @@ def _fill(procedure: RequestedProcedure, wanted: ProcedureRequest, actor: Actor)
         number = identifiers.requested_procedure_id(procedure.order_id, procedure.position)
         procedure.requested_procedure_id = number
     if taken.is_news or noted or procedure.pk is None:
-        procedure.save()
+        rows.save(procedure)
     return taken.changed
 
 

@@ -2,7 +2,7 @@
 
 from django.db.models import Q
 
-from ris.inputs import Actor, Identifier, OrderKey
+from ris.inputs import Actor, Identifier, OrderKey, OrderRequest
 from ris.models import Order, Tombstone
 from ris.services import order_numbers, precedence
 
@@ -28,7 +28,16 @@ def lay_on(order: Order, key: OrderKey) -> None:
 
 def hold(key: OrderKey) -> None:
     """Let nobody else place or bury an order of these numbers until the transaction ends."""
-    order_numbers.hold_numbers(_spelled(key))
+    order_numbers.hold_numbers(spelled(key))
+
+
+def key_of(request: OrderRequest) -> OrderKey:
+    """The request's own numbers. An accession number alone does not name the order that is placed."""
+    return OrderKey(
+        sender=request.sender,
+        placer_order_number=request.placer_order_number,
+        filler_order_number=request.filler_order_number,
+    )
 
 
 def _columns(key: OrderKey) -> dict[str, str]:
@@ -46,7 +55,7 @@ def _issuer(number: Identifier, sender: str) -> str:
     return (number.issuer or sender) if number else ""
 
 
-def _spelled(key: OrderKey) -> list[str]:
+def spelled(key: OrderKey) -> list[str]:
     """The numbers as texts that are another for each kind and issuer."""
     columns = _columns(key)
     return [

@@ -129,8 +129,12 @@ class Mllp:
 
     def send(self, *segments: str) -> dict[str, list[str]]:
         """Send one message and give its answer's segments by name, split at the bars. OSError if there is none."""
-        self.socket.sendall(START + "\r".join(segments).encode() + b"\r" + END)
+        self.offer(*segments)
         return answer_of(self.receive())
+
+    def offer(self, *segments: str) -> None:
+        """Send one message without waiting for its answer."""
+        self.socket.sendall(START + "\r".join(segments).encode() + b"\r" + END)
 
     def receive(self) -> bytes:
         while END not in self.rest:

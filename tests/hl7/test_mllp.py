@@ -3,13 +3,15 @@
 import asyncio
 import socket
 import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 import pytest
 from django.db import OperationalError
 
 from hl7 import exchange
 from hl7.er7 import Message
-from hl7.framing import Deframer, Frame, frame
+from hl7.framing import Deframer, Event, Frame, frame
 from hl7.mllp import Client, Server
 from hl7.models import InboundMessage
 from ris.models import Order
@@ -151,7 +153,7 @@ def test_without_database_the_connection_is_closed_and_a_repeat_is_taken(wire, m
         def away(*_args: object) -> None:
             raise OperationalError("database is away")
 
-        patch.setattr(exchange, "process", away)
+        patch.setattr(exchange, "process_all", away)
         connection = wire()
         connection.sendall(frame(raw))
         assert is_closed(connection)
@@ -169,6 +171,63 @@ def test_a_lost_answer_is_given_again(his):
     assert wait_until(lambda: InboundMessage.objects.filter(outcome="ACCEPTED").exists())
     assert his.send(raw).code == "AA"
     assert InboundMessage.objects.count() == 1
+
+
+def test_what_was_sent_at_once_is_done_together(runs):
+    """Some at a time, in order; each answered in its place."""
+    done, server = runs(lambda payload: b"" if payload == b"7" else b"to " + payload)
+    with server.in_thread(), socket.create_connection(server.address, 10) as peer:
+        peer.sendall(b"".join(frame(b"%d" % number) for number in range(20)))
+        deframer, found = Deframer(), []
+        while len(found) < 19:
+            found += [event.payload for event in deframer.feed(peer.recv(65536)) if isinstance(event, Frame)]
+    assert found == [b"to %d" % number for number in range(20) if number != 7]
+    assert [payload for run in done for payload in run] == [b"%d" % number for number in range(20)]
+    assert max(map(len, done)) == 8
+
+
+def test_behind_what_cannot_be_answered_nothing_is(runs):
+    """The answers before it, and the end of the connection: what was done behind it is answered when it comes again."""
+    _done, server = runs(lambda payload: None if payload == b"3" else payload)
+    with server.in_thread(), socket.create_connection(server.address, 10) as peer:
+        peer.sendall(b"".join(frame(b"%d" % number) for number in range(6)))
+        found = b""
+        while data := peer.recv(65536):
+            found += data
+    assert found == frame(b"0") + frame(b"1") + frame(b"2")
+
+
+def test_what_was_done_together_without_database_is_not_answered(runs):
+    """None of it."""
+
+    def away(_payload: bytes) -> bytes:
+        raise OperationalError("away")
+
+    _done, server = runs(away)
+    with server.in_thread(), socket.create_connection(server.address, 10) as peer:
+        peer.sendall(frame(b"1") + frame(b"2"))
+        assert is_closed(peer)
+
+
+@pytest.fixture
+def runs():
+    """A server that does what comes together: the payloads of each run, and the server itself."""
+
+    def make(answer: Callable[[bytes], bytes | None]) -> tuple[list[list[bytes]], Server]:
+        done: list[list[bytes]] = []
+
+        def together(events: Sequence[Event], _peer: str) -> "Future[list[bytes | None]]":
+            done.append([event.payload for event in events if isinstance(event, Frame)])
+            given: Future[list[bytes | None]] = Future()
+            try:
+                given.set_result([answer(payload) for payload in done[-1]])
+            except OperationalError as error:
+                given.set_exception(error)
+            return given
+
+        return done, Server(("127.0.0.1", 0), together=together)
+
+    return make
 
 
 def test_the_end_is_clean():

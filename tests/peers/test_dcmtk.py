@@ -1,47 +1,24 @@
 """DCMTK plays the scanner: echoscu, findscu -W and storescu against our doors. It has no MPPS SCU; ours stands in."""
 
 import re
-import shutil
-import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from pydicom import dcmwrite
 
 from ris.models import Instance, RequestedProcedure, Station
 from tests import making
-from worklist import synthetic
-from worklist.emulator import Modality
-from worklist.scp import store_door, worklist_door
+from tests.peers.conftest import SCANNER, images, run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def ports(transactional_db, site, settings, tmp_path) -> Iterator[tuple[int, int]]:
-    settings.DATA_DIR = tmp_path / "data"
-    doors = [worklist_door(("127.0.0.1", 0)).start(), store_door(("127.0.0.1", 0)).start()]
-    yield doors[0].port, doors[1].port
-    for door in doors:
-        door.stop(seconds=1)
+def dcmtk(program: str, port: int, *arguments: str, calling: str = SCANNER) -> str:
+    return run(program, "-aet", calling, "-aec", "SUNVIEW", "127.0.0.1", str(port), *arguments)
 
 
-def run(program: str, port: int, *arguments: str, calling: str = "CT1") -> str:
-    """The program's output; AssertionError unless it ends with success."""
-    path = shutil.which(program)
-    assert path, f"{program} of DCMTK is needed"
-    command = [path, "-aet", calling, "-aec", "SUNVIEW", "127.0.0.1", str(port), *arguments]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    output = (done.stdout + done.stderr).decode("utf-8", "replace")
-    assert done.returncode == 0, output
-    return output
-
-
-def findscu(port: int, *keys: str, calling: str = "CT1", options: tuple[str, ...] = ()) -> str:
+def findscu(port: int, *keys: str, calling: str = SCANNER, options: tuple[str, ...] = ()) -> str:
     asked = [part for key in keys for part in ("-k", key)]
-    return run("findscu", port, "-W", "-v", *options, *asked, calling=calling)
+    return dcmtk("findscu", port, "-W", "-v", *options, *asked, calling=calling)
 
 
 def values(output: str, tag: str) -> list[str]:
@@ -57,9 +34,9 @@ RETURN = ("PatientName", "AccessionNumber", STEP + "ScheduledProcedureStepStartD
 def test_echoscu(ports):
     """Both doors answer C-ECHO; an unknown AE title is rejected by both."""
     for port in ports:
-        assert "Received Echo Response (Success)" in run("echoscu", port, "-v")
+        assert "Received Echo Response (Success)" in dcmtk("echoscu", port, "-v")
         with pytest.raises(AssertionError, match="Calling AE Title Not Recognized"):
-            run("echoscu", port, "-v", calling="NOBODY")
+            dcmtk("echoscu", port, "-v", calling="NOBODY")
 
 
 def test_findscu_finds_what_the_keys_say(ports):
@@ -105,26 +82,12 @@ def test_findscu_is_told_what_is_wrong(ports):
         raise AssertionError(output)
 
 
-def test_storescu_and_our_mpps_complete_an_exam(ports, tmp_path):
+def test_storescu_and_our_mpps_complete_an_exam(ports, scanner, exam, tmp_path):
     """DCMTK sends the images of an exam that our modality reports: the exam is IMAGES COMPLETE."""
-    making.placed("A")
-    scanner = Modality("CT1", ("127.0.0.1", ports[0]), ("127.0.0.1", ports[1]))
-    exam = scanner.start(scanner.find(ScheduledStationAETitle="CT1")[0])
-    files = [str(written(image, tmp_path)) for image in made(exam, 3)]
-    assert run("storescu", ports[1], "-v", *files).count("Received Store Response (Success)") == 3
+    files = images(exam, 3, tmp_path)
+    assert dcmtk("storescu", ports[1], "-v", *files).count("Received Store Response (Success)") == 3
     scanner.complete(exam)
     assert RequestedProcedure.objects.get().status == "IMAGES COMPLETE"
     assert Instance.objects.count() == 3
-    run("storescu", ports[1], "-v", *files)
+    dcmtk("storescu", ports[1], "-v", *files)
     assert Instance.objects.count() == 3
-
-
-def made(exam, count: int) -> list:
-    exam.images += [synthetic.image(exam, number) for number in range(1, count + 1)]
-    return exam.images
-
-
-def written(image, folder: Path) -> Path:
-    path = folder / f"{image.SOPInstanceUID}.dcm"
-    dcmwrite(path, image, enforce_file_format=True)
-    return path

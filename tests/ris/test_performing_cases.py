@@ -320,3 +320,14 @@ def test_a_growing_list_is_kept_as_it_grows(step):
     assert dict(ExpectedInstance.objects.values_list("sop_instance_uid", "pk")) == {
         uid: pk for uid, pk in known.items() if not uid.endswith(".3")
     }
+
+
+def test_a_station_without_mpps_after_a_wrong_entry():
+    """The withdrawn MPPS does not keep the quiet study from completing the exam."""
+    step = making.only_step(making.placed("1", making.step_request(modality="MG")))
+    begin("1.9", step, modality="MG", station_ae_title="MG1")
+    wrong("1.9", instances=())
+    send(step, "1.8.1.1", source_ae_title="MG1")
+    assert status(step)[0] == "STARTED"
+    assert images.complete_quiet_studies(timezone.now() + timedelta(minutes=6)) == 1
+    assert status(step) == ("COMPLETED", "IMAGES COMPLETE")

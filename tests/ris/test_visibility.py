@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ris import selectors, visibility
+from ris import sight, visibility
 from ris.models import Department, ScheduledProcedureStep, Station
 from ris.services import scheduling
 from tests import making
@@ -91,12 +91,12 @@ def test_station_and_profile_have_the_rules(site, desk):
 
     def told_of(ae_title: str) -> list[str]:
         station = Station.objects.get(ae_title=ae_title)
-        titles = selectors.siblings()[station.pk]
+        titles = sight.siblings()[station.pk]
         profile = stations.profiles()[ae_title]
         assert profile.siblings == titles
-        hidden = selectors.hidden_from(step, station, titles)
-        assert hidden == selectors.hidden_from(step, profile, profile.siblings)
-        obstacles = selectors.station_obstacles(step, station, titles)
+        hidden = sight.hidden_from(step, station, titles)
+        assert hidden == sight.hidden_from(step, profile, profile.siblings)
+        obstacles = sight.station_obstacles(step, station, titles)
         assert set(hidden) <= set(obstacles)
         return obstacles
 
@@ -112,7 +112,7 @@ def test_siblings(site):
     """Active stations of the department, itself even if it is not active; without a department only itself."""
     Station.objects.filter(ae_title="CT2").update(is_active=False)
     Station.objects.filter(ae_title__in=["MR1", "US1"]).update(department=None)
-    seen = {Station.objects.get(pk=pk).ae_title: titles for pk, titles in selectors.siblings().items()}
+    seen = {Station.objects.get(pk=pk).ae_title: titles for pk, titles in sight.siblings().items()}
     assert seen["CT1"] == {"CT1", "XRAY1", "XRAY2", "MG1"}
     assert seen["CT2"] == seen["CT1"] | {"CT2"}
     assert seen["MR1"] == {"MR1"}

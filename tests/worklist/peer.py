@@ -113,6 +113,7 @@ class RawPeer:
 
     def __init__(self, port: int, *sent: bytes, timeout: float = 10.0, source: str = "127.0.0.1") -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout, source_address=(source, 0))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.send(*sent)
 
     def send(self, *parts: bytes) -> "RawPeer":

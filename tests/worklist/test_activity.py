@@ -1,10 +1,11 @@
 """What scanners did. Covered: each kind of fact, bounds, several processes, an absent database, hidden values."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import DataError, IntegrityError, OperationalError, connection
 
 from ris.models import Station
 from tests import making
@@ -160,10 +161,14 @@ def test_unknown_callers(site):
         activity.refused("MR9 ", "SUNVIEW", "10.0.0.9", "calling AE title not recognized", ["Verification SOP Class"])
     activity.recorder.write()
     activity.refused("MR9", "SUNVIEW", "10.0.0.9", "calling AE title not recognized", ["CT Image Storage"])
-    activity.refused("\x1b[31m\r\nÜ" * 9, "\0" * 99, "10.0.0.9", "x\n" * 99, ["\x07" * 99] * 99)
+    activity.refused("\x1b[31m\r\nÜ" * 9, "\0" * 99, "10.0.0.9", "x\n" * 99, [f"\x07{n}" * 99 for n in range(99)])
     activity.recorder.write()
     known = UnknownCaller.objects.get(ae_title="MR9")
-    assert (known.times, known.asked, known.called_ae_title) == (4, ["CT Image Storage"], "SUNVIEW")
+    assert (known.times, known.asked, known.called_ae_title) == (
+        4,
+        ["Verification SOP Class", "CT Image Storage"],
+        "SUNVIEW",
+    )
     strange = UnknownCaller.objects.exclude(ae_title="MR9").get()
     for text in (strange.ae_title, strange.called_ae_title, strange.reason, *strange.asked):
         assert text.isprintable() and text.isascii()
@@ -258,6 +263,24 @@ def test_a_database_that_is_away_loses_nothing(ct1, monkeypatch):
     assert StationActivity.objects.get().echo_at < StationActivity.objects.get().query_at
 
 
+@pytest.mark.parametrize("error", [DataError, IntegrityError, ValueError])
+def test_what_can_never_be_written_holds_up_nobody(ct1, monkeypatch, error):
+    """It is given up, and what comes after it is written."""
+
+    def refuse(_facts):
+        raise error("secret")
+
+    write = activity_rows.write
+    monkeypatch.setattr(activity.connection, "close", lambda: None)
+    monkeypatch.setattr(activity_rows, "write", refuse)
+    ask(ct1)
+    assert not activity.recorder.write()
+    monkeypatch.setattr(activity_rows, "write", write)
+    activity.echo(ct1, "10.0.0.5")
+    assert activity.recorder.write()
+    assert StationActivity.objects.get().query_at is None
+
+
 def test_memory_is_bounded(ct1):
     """However long the database is away, only the newest facts wait."""
     for number in range(2_000):
@@ -297,3 +320,25 @@ def test_the_thread_writes_by_itself_and_at_the_end(site, monkeypatch):
     activity.stop()
     assert StationActivity.objects.get().image_at
     activity.stop()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_several_processes_write_the_same_rows(site):
+    """Each adds to the counts of the other, and none is held up for good."""
+    keys = [stations.profiles()[name].pk for name in ("CT1", "CT2", "MR1")]
+
+    def work(turn: int) -> None:
+        recorder = activity.Recorder()
+        for _ in range(15):
+            for pk in keys[turn:] + keys[:turn]:
+                recorder.facts.activity.note((pk,), 1.0, address="::1", echo_at=1.0)
+                recorder.facts.queries.note((pk, (("Modality", "CT"),), ()), 1.0, status=0, answers=1, milliseconds=1.0)
+            recorder.facts.refuse("::1", ("MR9", "r"), 1.0, "SUNVIEW", ("Verification SOP Class",))
+            wait_until(recorder.write)
+        connection.close()
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(work, range(3)))
+    assert set(WorklistQuery.objects.values_list("times", flat=True)) == {45}
+    assert UnknownCaller.objects.get().times == 45
+    assert StationActivity.objects.count() == 3

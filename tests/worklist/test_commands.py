@@ -29,15 +29,59 @@ def told(*arguments: str, **options) -> str:
     return out.getvalue()
 
 
-@pytest.mark.parametrize(("command", "variable"), [("worklist_scp", "SUNVIEW_DICOM"), ("store_scp", "SUNVIEW_STORE")])
-def test_a_process_serves_and_ends_on_sigterm(site, command, variable):
-    """The real command answers C-ECHO and ends with exit status 0 within seconds of SIGTERM."""
+def started(variable: str, *command: str) -> tuple[subprocess.Popen, int]:
+    """The command as a process of its own on the tests' database, and the port at which it listens."""
     port = free_port()
     name = connection.settings_dict["NAME"]
     server = os.environ.get("DATABASE_URL", "").rpartition("/")[0]
     url = f"sqlite:///{name}" if connection.vendor == "sqlite" else f"{server}/{name}"
     env = {**os.environ, variable: f"127.0.0.1:{port}", "DATABASE_URL": url}
-    process = subprocess.Popen([sys.executable, str(MANAGE), command], env=env, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, str(MANAGE), *command], env=env, stderr=subprocess.PIPE, text=True), port
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+def test_several_processes_share_the_port(site):
+    """One that is killed is started again, the others serve meanwhile; all end with their parent, cleanly or not."""
+    process, port = started("SUNVIEW_DICOM", "worklist_scp", "--processes=2")
+    try:
+        wait_until(lambda: door.probe(("127.0.0.1", port)), seconds=30)
+        first, second = wait_until(lambda: len(found := children(process.pid)) == 2 and found)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: is_gone(first))
+        wait_until(lambda: door.probe(("127.0.0.1", port)), seconds=30)
+        third = wait_until(lambda: next((pid for pid in children(process.pid) if pid not in (first, second)), None))
+        process.send_signal(signal.SIGTERM)
+        _out, log = process.communicate(timeout=15)
+        assert process.returncode == 0, log
+        assert "Traceback" not in log
+        assert is_gone(second) and is_gone(third)
+    finally:
+        process.kill()
+
+
+def test_no_worker_outlives_its_parent(site):
+    """Not even one that was killed: no port stays taken."""
+    process, port = started("SUNVIEW_DICOM", "worklist_scp", "--processes=2")
+    try:
+        wait_until(lambda: door.probe(("127.0.0.1", port)), seconds=30)
+        workers = children(process.pid)
+    finally:
+        process.kill()
+    process.communicate(timeout=15)
+    wait_until(lambda: all(is_gone(worker) for worker in workers))
+
+
+@pytest.mark.parametrize(("command", "variable"), [("worklist_scp", "SUNVIEW_DICOM"), ("store_scp", "SUNVIEW_STORE")])
+def test_a_process_serves_and_ends_on_sigterm(site, command, variable):
+    """The real command answers C-ECHO and ends with exit status 0 within seconds of SIGTERM."""
+    process, port = started(variable, command)
     try:
         wait_until(lambda: door.probe(("127.0.0.1", port)), seconds=30)
         process.send_signal(signal.SIGTERM)

@@ -256,6 +256,17 @@ def sessions() -> int:
     return sum(os.path.realpath(link) == name for link in links)
 
 
+def test_a_session_that_the_server_ended_is_replaced(scanner):
+    """Before a request fails for it: after a restart of the database the first query is answered."""
+    scanner.echo()
+    scanner.find()
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    scanner.echo()
+    scanner.find()
+
+
 def test_nothing_stays_when_the_door_is_closed(transactional_db, site):
     """Each thread keeps one database connection; with the door they end, and so does every descriptor and thread."""
     before = sessions()

@@ -2,12 +2,13 @@
 
 import pytest
 
-from ris import selectors
+from ris import sight
 from ris.models import ScheduledProcedureStep, Station
 from ris.services import performing, scheduling
 from tests import making
 from worklist import explaining, query_log
 from worklist.explaining import Question, Verdict
+from worklist.models import WorklistQuery
 
 pytestmark = pytest.mark.django_db
 
@@ -20,8 +21,8 @@ def step(site) -> ScheduledProcedureStep:
 
 def told(step, question: Question | None = None, station: str = "CT1") -> Verdict:
     found = Station.objects.get(ae_title=station)
-    fresh = selectors.steps().get(pk=step.pk)
-    return explaining.verdict(fresh, found, selectors.siblings()[found.pk], question)
+    [case] = explaining.cases_of(step.requested_procedure.order.accession_number)
+    return explaining.verdict(case, found, sight.siblings()[found.pk], question)
 
 
 def logged(*texts: str) -> Question:
@@ -173,6 +174,24 @@ def test_what_is_refused_or_not_matched(step):
     assert reason.startswith("the query is refused with A900H")
     found = told(step, Question.said(("SpecialNeeds=x",)))
     assert (found.state, len(found.notes)) == (ON, 1)
+
+
+@pytest.mark.parametrize(
+    ("keys", "status", "state"),
+    [
+        ((), 0x0000, "ON"),
+        ((), 0xA900, "UNSURE"),
+        ((("Modality", "CT"),), 0x0000, "ON"),
+        ((("Modality", "CT"),), 0xFE00, "ON"),
+        ((("Modality", "CT"),), 0xA700, "UNSURE"),
+        ((("Modality", "MR"),), 0xA700, "OFF"),
+    ],
+)
+def test_a_question_that_failed(step, keys, status, state):
+    """What could not be read, or was answered in part, cannot be told; that it failed is said in any case."""
+    found = told(step, Question(keys, WorklistQuery(pk=1, status=status)))
+    assert found.state == state
+    assert any(f"{status:04X}H" in words for words in (*found.doubts, *found.notes)) is bool(status)
 
 
 @pytest.mark.parametrize("text", ["Modality", "Foo=1", "ScheduledProcedureStepSequence=1", "=CT", ""])

@@ -164,6 +164,7 @@ CASES: dict[str, tuple[Callable[[Bench], object], int, int, str]] = {
         0x0121,
         "N-SET: PerformedSeriesSequence empty (final state, Type 1)",
     ),
+    "abandoned": (lambda b: b.scanner.discontinue(b.begin()), 0x0000, 0x0000, ""),
     "not allowed": (
         lambda b: b.set(PatientName="Somebody^Else"),
         0x0000,

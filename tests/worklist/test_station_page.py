@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from pydicom.dataset import Dataset
 
 from ris.models import Station
 from tests import making
 from tests.waiting import wait_until
 from worklist import activity, activity_rows
+from worklist.emulator import Refused
 from worklist.models import StationActivity, TextLoss, WorklistQuery
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -72,11 +74,38 @@ def test_a_question_is_replayed(scanner, ada):
 
 
 def test_a_query_that_was_refused(scanner, ada):
-    """It stands on the page with its status, and is no secret about a patient."""
-    with pytest.raises(Exception, match="A900"):
-        scanner.find(ScheduledProcedureStepStartDate="20261324")
+    """It stands on the page with its keys and its status, and the explanation says what was wrong with it."""
+    order = making.placed("1", making.step_request(station_ae_titles=("CT1",)))
+    with pytest.raises(Refused, match="A900"):
+        scanner.find(ScheduledProcedureStepStartDate="20261324", PatientID="P7")
     asked = written(WorklistQuery, status=0xA900)
-    assert "A900H a key cannot be matched" in ada.get(f"/stations/{asked.station_id}/").content.decode()
+    page = ada.get(f"/stations/{asked.station_id}/").content.decode()
+    assert "A900H a key cannot be matched" in page
+    assert "ScheduledProcedureStepStartDate <strong>20261324</strong>" in page
+    assert "P7" not in page
+    answer = ada.post("/stations/explain/", {"accession": order.accession_number, "query": asked.pk})
+    assert "The query is refused with A900H" in answer.content.decode()
+
+
+def test_what_the_profile_filled_in_was_not_asked(scanner):
+    """The log holds what the scanner said; what its profile adds is said when the question is explained."""
+    Station.objects.filter(ae_title="CT1").update(default_keys={"Modality": "MR"})
+    making.placed("1", making.step_request(station_ae_titles=("CT1",)))
+    assert scanner.find(ScheduledStationAETitle="CT1") == []
+    assert written(WorklistQuery).keys == [["ScheduledStationAETitle", "CT1"]]
+
+
+def test_keys_inside_sequences_are_kept_too(scanner):
+    """By the path to them, hidden like any other that could name a patient."""
+    code, other = Dataset(), Dataset()
+    code.CodeValue, other.PatientID = "CTHEAD", "P7"
+    asked = Dataset()
+    asked.RequestedProcedureCodeSequence, asked.OtherPatientIDsSequence = [code], [other]
+    asked.PatientName = ""
+    scanner.query(asked)
+    keys = dict(written(WorklistQuery).keys)
+    assert set(keys) == {"RequestedProcedureCodeSequence.CodeValue", "OtherPatientIDsSequence.PatientID"}
+    assert keys["OtherPatientIDsSequence.PatientID"].startswith("hash:")
 
 
 def test_a_name_that_cannot_be_written(scanner, ada):

@@ -98,6 +98,8 @@ class House:
     def dialogue(self, _peer: object, _line: object) -> Conversation:
         return self.conversation
 
+    def entered(self, _acceptor: Association) -> None: ...
+
     def left(self, _acceptor: Association) -> None:
         self.has_left = True
 

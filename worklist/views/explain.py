@@ -7,11 +7,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
-from ris import selectors
+from ris import sight
 from ris.access import staff
-from ris.models import ScheduledProcedureStep, Station
+from ris.models import Station
 from worklist import explaining
-from worklist.explaining import Question, Verdict
+from worklist.explaining import Case, Question, Verdict
 from worklist.forms import ExplainForm
 from worklist.models import WorklistQuery
 
@@ -23,8 +23,7 @@ QUESTIONS = 20
 class Explained:
     """One step with each station's verdict, and how each logged question of the chosen station would be answered."""
 
-    step: ScheduledProcedureStep
-    headline: str
+    case: Case
     stations: list[tuple[Station, Verdict]]
     questions: list[tuple[Question, Verdict]]
 
@@ -38,12 +37,11 @@ def explain(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"form": form, "logged": _logged(form["query"].value())}
     if posted and form.is_valid():
         said = form.cleaned_data
-        steps = explaining.steps_of(said["accession"].strip())
+        cases = explaining.cases_of(said["accession"].strip())
         context |= {
-            "explained": [_explained(step, said["station"], said["question"]) for step in steps],
+            "explained": [_explained(case, said["station"], said["question"]) for case in cases],
             "question": said["question"],
             "searched": True,
-            "exam": steps[0].requested_procedure if steps else None,
         }
     return render(request, "worklist/explain.html", context)
 
@@ -68,14 +66,13 @@ def _stations(chosen: Station | None, question: Question | None) -> list[Station
     return sorted(Station.objects.all(), key=lambda station: station.pk != asker)
 
 
-def _explained(step: ScheduledProcedureStep, chosen: Station | None, question: Question | None) -> Explained:
-    titles = selectors.siblings()
+def _explained(case: Case, chosen: Station | None, question: Question | None) -> Explained:
+    titles = sight.siblings()
     rows = _stations(chosen, question)
     asked = chosen.queries.order_by("-last_at", "-pk")[:QUESTIONS] if chosen and not question else []
     questions = [Question.of(logged) for logged in asked]
     return Explained(
-        step,
-        explaining.headline(step),
-        [(station, explaining.verdict(step, station, titles[station.pk], question)) for station in rows],
-        [(each, explaining.verdict(step, station, titles[station.pk], each)) for each in questions for station in rows],
+        case,
+        [(station, explaining.verdict(case, station, titles[station.pk], question)) for station in rows],
+        [(each, explaining.verdict(case, station, titles[station.pk], each)) for each in questions for station in rows],
     )

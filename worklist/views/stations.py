@@ -4,7 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from ris import selectors
+from ris import sight
 from ris.access import staff
 from ris.models import Station
 from worklist import overview
@@ -40,7 +40,7 @@ def station(request: HttpRequest, pk: int) -> HttpResponse:
         "station": found,
         "activity": overview.activity_of(found),
         "silence": next((each for each in overview.silences() if each.station == found), None),
-        "profile": overview.in_words(found, selectors.siblings()[pk]),
+        "profile": overview.in_words(found, sight.siblings()[pk]),
         "questions": found.queries.order_by("-last_at", "-pk")[:SHOWN],
         "losses": losses.order_by("-at", "-pk")[:SHOWN],
         "defects": found.mpps_defects.order_by("-last_at", "-pk")[:SHOWN],

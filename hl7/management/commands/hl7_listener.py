@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from django.db import OperationalError, connection
 
-from hl7.exchange import receive
+from hl7.exchange import receive, receive_all
 from hl7.listeners import Listening, Work, listening
 from hl7.workers import Workers, work
 from ris.processes import ServerCommand
@@ -26,8 +26,10 @@ _THREADS = 4
 
 
 def processes_default() -> int:
-    """Two for each core, because a worker waits for the database half of its time; SQLite has one writer."""
-    return 1 if connection.vendor == "sqlite" else min(8, 2 * (os.cpu_count() or 1))
+    """One more than there are cores, because a worker waits for the database a part of its time; the fewer, the more
+    messages each does together. SQLite has one writer.
+    """
+    return 1 if connection.vendor == "sqlite" else min(8, 1 + (os.cpu_count() or 1))
 
 
 class Command(ServerCommand):
@@ -40,7 +42,7 @@ class Command(ServerCommand):
             type=int,
             default=processes_default(),
             metavar="N",
-            help="processes that do the work of messages (default: two for each core on PostgreSQL, one on SQLite)",
+            help="processes that do the work of messages (default: one more than cores on PostgreSQL, one on SQLite)",
         )
         parser.add_argument("--worker", type=int, metavar="DESCRIPTOR", help="for the listener's own use")
 
@@ -57,18 +59,18 @@ class Command(ServerCommand):
             return
         workers = Workers([sys.executable, str(settings.BASE_DIR / "manage.py"), "hl7_listener", "--worker"], count)
         try:
-            self._serve(workers, count)
+            self._serve(workers, 1)
         finally:
             workers.close()
 
-    def _serve(self, work: Work, threads: int) -> None:
+    def _serve(self, work: Work | Workers, threads: int) -> None:
         found = self._configured(work, threads)
         if found is None:
             return
         threading.Thread(target=found.doors.keep_fresh, args=(self.stop,), daemon=True).start()
         asyncio.run(found.run(self.stop))
 
-    def _configured(self, work: Work, threads: int) -> Listening | None:
+    def _configured(self, work: Work | Workers, threads: int) -> Listening | None:
         """What to listen at, once the database is there; None if told to stop before."""
         while not self.stop.is_set():
             try:
@@ -90,4 +92,4 @@ def run_worker(descriptor: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     reference.keep_for(_KEEP_SECONDS)
     gc.freeze()  # what was imported stays: it need not be looked through again and again
-    work(descriptor, receive)
+    work(descriptor, receive_all)

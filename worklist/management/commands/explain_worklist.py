@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from ris import selectors
+from ris import sight
 from ris.models import Station
 from worklist import explaining
 from worklist.explaining import Question, Verdict
@@ -30,16 +30,16 @@ class Command(BaseCommand):
         asked.add_argument("--key", action="append", help="Keyword=value of a would-be question; may be repeated")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        steps = explaining.steps_of(options["accession"])
-        if not steps:
+        cases = explaining.cases_of(options["accession"])
+        if not cases:
             raise CommandError(f"No order has the accession number {options['accession']}.")
-        stations, titles, question = _stations(options["station"]), selectors.siblings(), _question(options)
+        stations, titles, question = _stations(options["station"]), sight.siblings(), _question(options)
         if question:
             self.stdout.write(_asked(question))
-        for step in steps:
-            self.stdout.write(explaining.headline(step))
+        for case in cases:
+            self.stdout.write(case.headline)
             for station in stations:
-                found = explaining.verdict(step, station, titles[station.pk], question)
+                found = explaining.verdict(case, station, titles[station.pk], question)
                 self.stdout.write(f"  {station.ae_title}: {_words(found, question)}")
 
 
