@@ -200,6 +200,7 @@ def test_sets_that_stations_may_have(value):
         "ISO_IR 999",
     ],
 )
+@pytest.mark.django_db
 def test_sets_that_stations_may_not_have(value):
     """A sentence in the admin, not a question mark on the scanner."""
     assert character_set_fault(value)
