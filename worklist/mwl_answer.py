@@ -119,6 +119,9 @@ class Writer:
                 kept = self._written[entry.pk] = (entry, *self._encode(entry))
         return kept[1], kept[2]
 
+    def __len__(self) -> int:
+        return len(self._written)
+
     def forget(self, pk: int) -> None:
         self._written.pop(pk, None)
 

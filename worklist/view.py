@@ -48,8 +48,8 @@ INDEXED = {
 #: Seconds after which the view is refreshed without a query.
 FRESH_SECONDS = 5.0
 _patient_name = BY_KEYWORD["PatientName"].value
-#: Forms of answers of which the encoded entries are kept.
-MOST_FORMS = 64
+#: Forms of answers of which the encoded entries are kept, and encoded entries in all, of about a kilobyte each.
+MOST_FORMS, MOST_WRITTEN = 64, 200_000
 #: An entry with its place in the order of answers: start, then key.
 Placed = tuple[datetime, int, Entry]
 _AFTER_ALL, _LAST_CHARACTER = 1 << 63, "\U0010ffff"
@@ -200,9 +200,13 @@ class View:
     def writer(self, form: Form) -> Writer:
         """The writer of a form; those that were used last are kept with what they have written."""
         with self._lock:
-            writer = self._writers.pop(form, None) or Writer(form)
+            writer = self._writers.pop(form, None)
+            if writer is None:
+                writer = Writer(form)
             self._writers[form] = writer
-            if len(self._writers) > MOST_FORMS:
+            while len(self._writers) > 1 and (
+                len(self._writers) > MOST_FORMS or sum(map(len, self._writers.values())) > MOST_WRITTEN
+            ):
                 self._writers.popitem(last=False)
             return writer
 
@@ -237,6 +241,7 @@ def keep_fresh(stop: threading.Event) -> threading.Thread:
     So the first query of a process need not wait for all entries to be read, nor one in the morning for the night's.
     """
     _refresh_if_stale()
+    connection.close()  # the thread has its own
     thread = threading.Thread(target=_keep_fresh, args=(stop,), name="view", daemon=True)
     thread.start()
     return thread
