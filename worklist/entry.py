@@ -174,7 +174,8 @@ def _entries(steps: QuerySet[ScheduledProcedureStep]) -> Iterator[Entry]:
         other_ids = tuple(other for other in others.get(patient_pk, ()) if other != own)
         start = facts[_START]
         facts[_START] = start.astimezone(UTC) if start else _NEVER
-        yield Entry(*facts, patient_pk, stations.get(facts[0], ()), other_ids, to_site(start) if start else None)
+        derived = (stations.get(facts[0], ()), other_ids, to_site(start) if start else None)
+        yield Entry(*(*facts, patient_pk, *derived))
 
 
 _START, _PATIENT_ID, _ISSUER = map(COLUMNS.index, ("start", _PATIENT + "patient_id", _PATIENT + "issuer_of_patient_id"))

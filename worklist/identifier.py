@@ -12,6 +12,8 @@ from worklist import encoding
 from worklist.encoding import MalformedDataset
 from worklist.keys import ABOUT_THE_IDENTIFIER, STEP_BY_KEYWORD, STEP_SEQUENCE
 
+#: ISO 2022 IR 58 in G1 (PS3.3 table C.12-4).
+GB2312_ESCAPE = b"\x1b$)A"
 _LINES = frozenset({"ST", "LT", "UT", "UR"})
 #: VRs of binary numbers -> their format.
 _NUMBERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
@@ -112,7 +114,7 @@ class _Reader:
 
     def elements(self, at: int, end: int, implicit: bool) -> tuple[Identifier, int]:
         """The elements up to ``end`` or to an item delimiter, and where they end."""
-        found = []
+        found: list[Element] = []
         while at < end:
             group, number = struct.unpack_from("<HH", self._data, at)
             if group == 0xFFFE:
@@ -142,7 +144,7 @@ class _Reader:
         return vr.decode("ascii"), struct.unpack_from(form, self._data, at + (8 if size == 12 else 6))[0], at + size
 
     def _items(self, at: int, end: int, implicit: bool) -> tuple[tuple[Identifier, ...], int]:
-        found = []
+        found: list[Identifier] = []
         while at < end:
             _group, number, length = struct.unpack_from("<HHL", self._data, at)
             at += 8
@@ -166,4 +168,6 @@ class _Reader:
             return raw.decode("latin-1")
         if len(self._encodings) == 1 and b"\x1b" not in raw:
             return raw.decode(self._codec)
+        if GB2312_ESCAPE in raw:  # pydicom leaves the escape sequence in the text
+            return raw.replace(GB2312_ESCAPE, b"").decode("gb2312")
         return decode_bytes(raw, self._encodings, _PERSON_DELIMITERS if vr == "PN" else _TEXT_DELIMITERS)

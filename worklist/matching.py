@@ -12,7 +12,7 @@ from worklist.entry import SHOWN, Entry
 from worklist.identifier import Element, Identifier
 from worklist.keys import ABOUT_THE_IDENTIFIER, BY_KEYWORD, STEP_BY_KEYWORD, STEP_SEQUENCE, Key, Match
 from worklist.status import DOES_NOT_MATCH_SOP_CLASS, Failure
-from worklist.wildcard import is_wild, pattern, person
+from worklist.wildcard import beginning, is_wild, pattern, person
 
 _START = ("ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTime")
 
@@ -20,11 +20,12 @@ _START = ("ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTime")
 @dataclass(frozen=True)
 class Condition:
     """What one key asks of an entry, or of an item inside a sequence. ``exactly`` are the values that it may have, if
-    the key names them without wildcard: an index finds the entries."""
+    the key names them without wildcard, and ``begins`` how a name in it begins: an index finds the entries."""
 
     keyword: str
     holds: Callable[[Any], bool]
     exactly: frozenset[str] = frozenset()
+    begins: str = ""
 
 
 @dataclass
@@ -168,7 +169,8 @@ def _condition(key: Key, values: list[str]) -> Condition:
         def holds(entry: Any) -> bool:
             return (value := value_of(entry)) not in (None, "") and any(test(value) for test in tests)
 
-    return Condition(key.keyword, holds, frozenset(values) if named else frozenset())
+    begins = beginning(values[0]) if key.match is Match.PERSON and len(values) == 1 else ""
+    return Condition(key.keyword, holds, frozenset(values) if named else frozenset(), begins)
 
 
 def _equal(asked: str) -> Callable[[str], bool]:

@@ -49,7 +49,7 @@ def find(request: Request) -> Iterable[Answer]:
         profile,
         request.address,
         query.keys,
-        query.asked.keywords(),
+        query.asked.keywords,
         OUT_OF_RESOURCES if full else SUCCESS,
         min(len(entries), profile.most_answers),
         _since(began),

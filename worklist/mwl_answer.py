@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
+from functools import cached_property, lru_cache
 from typing import Any
 
 from ris.models import Station
@@ -30,51 +31,62 @@ _LONG_VRS = frozenset({"SQ", "UC", "UT", "UR"})
 _SPECIFIC_CHARACTER_SET, _ITEM = 0x00080005, struct.pack("<HH", 0xFFFE, 0xE000)
 
 
-@dataclass(frozen=True)
+#: The keywords that a query names, each with those inside it, if it is a sequence and names any.
+Names = tuple[tuple[str, "Names | None"], ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Asked:
     """The attributes that a query names, in the order of their tags: (key, what is asked of its items or None).
 
-    ``character_set``: Specific Character Set (0008,0005) itself is among them.
+    ``character_set``: Specific Character Set (0008,0005) itself is among them. The same names are one object.
     """
 
     keys: tuple[tuple[Key, "Asked | None"], ...]
     character_set: bool = False
 
-    def keywords(self) -> list[str]:
+    @cached_property
+    def keywords(self) -> tuple[str, ...]:
         """All of them by name, those inside a sequence after it."""
-        return [name for key, nested in self.keys for name in (key.keyword, *(nested.keywords() if nested else ()))]
+        return tuple(name for key, inside in self.keys for name in (key.keyword, *(inside.keywords if inside else ())))
 
 
 def asked(identifier: Identifier) -> Asked:
     """What an identifier names of Table K.6-1; an empty sequence asks for all that its items have (PS3.4 C.2.2.2.6)."""
-    return _asked(identifier, BY_KEYWORD)
+    return _asked(_names(identifier, BY_KEYWORD), any(one.keyword == "SpecificCharacterSet" for one in identifier))
 
 
-def _asked(identifier: Identifier, table: Mapping[str, Key]) -> Asked:
-    found = [
-        (key, _nested(key, element.items) if key.vr == "SQ" else None)
-        for element in identifier
-        if (key := table.get(element.keyword))
-    ]
-    return Asked(tuple(found), any(element.keyword == "SpecificCharacterSet" for element in identifier))
+def _names(identifier: Identifier, table: Mapping[str, Key]) -> Names:
+    return tuple(
+        (key.keyword, _names(one.items[0], key.by_keyword) or None if one.items else None)
+        for one in identifier
+        if (key := table.get(one.keyword))
+    )
 
 
-def _nested(key: Key, items: tuple[Identifier, ...]) -> Asked:
-    if items and (named := _asked(items[0], key.by_keyword)).keys:
-        return named
-    return whole(key)
+@lru_cache(maxsize=256)
+def _asked(names: Names, character_set: bool = False) -> Asked:
+    return _keys(names, BY_KEYWORD, character_set)
+
+
+def _keys(names: Names, table: Mapping[str, Key], character_set: bool = False) -> Asked:
+    found = []
+    for keyword, inside in names:
+        key = table[keyword]
+        found.append((key, (_keys(inside, key.by_keyword) if inside else whole(key)) if key.items else None))
+    return Asked(tuple(found), character_set)
 
 
 def whole(key: Key) -> Asked:
     """All that the items of a sequence have."""
-    keys = sorted(key.items, key=lambda nested: nested.tag)
-    return Asked(tuple((nested, whole(nested) if nested.vr == "SQ" else None) for nested in keys))
+    keys = sorted(key.items, key=lambda inside: inside.tag)
+    return Asked(tuple((inside, whole(inside) if inside.items else None) for inside in keys))
 
 
 def everything() -> Asked:
     """Every attribute of Table K.6-1."""
     keys = sorted(BY_KEYWORD.values(), key=lambda key: key.tag)
-    return Asked(tuple((key, whole(key) if key.vr == "SQ" else None) for key in keys))
+    return Asked(tuple((key, whole(key) if key.items else None) for key in keys))
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,9 @@ class Writer:
             with self._lock:
                 kept = self._written[entry.pk] = (entry, *self._encode(entry))
         return kept[1], kept[2]
+
+    def __len__(self) -> int:
+        return len(self._written)
 
     def forget(self, pk: int) -> None:
         self._written.pop(pk, None)
@@ -151,7 +166,7 @@ class Writer:
         if self._cuts:
             groups = [group[: _LENGTH["PN"]].rstrip("^ ") for group in groups]
         said = [self._sayable(group, key, leave_out=index > 0) for index, group in enumerate(groups)]
-        return self._bytes("=".join(said).rstrip("="))
+        return self._bytes("=".join(said).rstrip("= "))
 
     def _text(self, text: str, key: Key) -> bytes:
         vr = key.vr
@@ -159,7 +174,7 @@ class Writer:
             text = " ".join(text.replace("\\", "/").split())
         if self._cuts and not key.is_identifier:
             text = text[: _LENGTH.get(vr)]
-        said = self._bytes(self._sayable(text, key)) if vr in _TEXTS else text.encode("ascii", "replace")
+        said = self._bytes(self._sayable(text, key).rstrip(" ")) if vr in _TEXTS else text.encode("ascii", "replace")
         return said if len(said) <= _MOST_BYTES else self._bytes(self._sayable(text[: _LENGTH.get(vr)], key))
 
     def _sayable(self, text: str, key: Key, leave_out: bool = False) -> str:

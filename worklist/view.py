@@ -27,6 +27,7 @@ from worklist.keys import BY_KEYWORD, STEP_BY_KEYWORD
 from worklist.matching import Criteria
 from worklist.mwl_answer import Form, Writer
 from worklist.stations import Profile
+from worklist.wildcard import name_groups
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +47,12 @@ INDEXED = {
 }
 #: Seconds after which the view is refreshed without a query.
 FRESH_SECONDS = 5.0
-#: Forms of answers of which the encoded entries are kept.
-MOST_FORMS = 64
+_patient_name = BY_KEYWORD["PatientName"].value
+#: Forms of answers of which the encoded entries are kept, and encoded entries in all, of about a kilobyte each.
+MOST_FORMS, MOST_WRITTEN = 64, 200_000
 #: An entry with its place in the order of answers: start, then key.
 Placed = tuple[datetime, int, Entry]
-_AFTER_ALL = 1 << 63
+_AFTER_ALL, _LAST_CHARACTER = 1 << 63, "\U0010ffff"
 
 
 class View:
@@ -68,6 +70,7 @@ class View:
         self._entries: dict[int, Entry] = {}
         self._by_station: dict[str, list[Placed]] = defaultdict(list)
         self._by_value: dict[str, dict[str, dict[int, Entry]]] = {keyword: {} for keyword in INDEXED}
+        self._by_name: list[tuple[str, int]] = []
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -105,6 +108,8 @@ class View:
             for ae_title in _titles(one):
                 self._by_station[ae_title].append((one.start, one.pk, one))
             self._index(one)
+            self._by_name += _names(one)
+        self._by_name.sort()
         for placed in self._by_station.values():
             placed.sort()
 
@@ -116,6 +121,8 @@ class View:
             self._entries[new.pk] = new
             for ae_title in _titles(new):
                 insort(self._by_station[ae_title], (new.start, new.pk, new))
+            for name in _names(new):
+                insort(self._by_name, name)
             self._index(new)
 
     def _index(self, one: Entry) -> None:
@@ -126,7 +133,9 @@ class View:
     def _remove(self, old: Entry) -> None:
         for ae_title in _titles(old):
             placed = self._by_station[ae_title]
-            del placed[bisect_left(placed, (old.start, old.pk))]  # type: ignore[type-var]
+            del placed[bisect_left(placed, (old.start, old.pk))]
+        for name in _names(old):
+            del self._by_name[bisect_left(self._by_name, name)]
         for keyword, value_of in INDEXED.items():
             if value := value_of(old):
                 index = self._by_value[keyword]
@@ -149,13 +158,29 @@ class View:
             return found
 
     def _candidates(self, criteria: Criteria, profile: Profile) -> Iterator[Entry]:
+        """Entries among which are all that match, in the order of their start: by identifier, name, or station."""
         named = [
             [one for value in condition.exactly for one in self._by_value[condition.keyword].get(value, {}).values()]
             for condition in criteria.conditions
             if condition.exactly and condition.keyword in INDEXED
         ]
+        if not named:
+            named = [
+                self._named(condition.begins)
+                for condition in criteria.conditions
+                if condition.begins and condition.keyword == "PatientName"
+            ]
         if named:
-            return iter(sorted(min(named, key=len), key=lambda one: (one.start, one.pk)))
+            together = {one.pk: one for one in min(named, key=len)}
+            return iter(sorted(together.values(), key=lambda one: (one.start, one.pk)))
+        return self._by_time(criteria, profile)
+
+    def _named(self, begins: str) -> list[Entry]:
+        low = bisect_left(self._by_name, (begins,))
+        high = bisect_left(self._by_name, (begins + _LAST_CHARACTER,))
+        return [self._entries[pk] for _name, pk in self._by_name[low:high]]
+
+    def _by_time(self, criteria: Criteria, profile: Profile) -> Iterator[Entry]:
         stations = profile.siblings
         if criteria.stations is not None:
             stations = frozenset(self._aliases.get(title, title) for title in criteria.stations)
@@ -168,16 +193,20 @@ class View:
 
     @staticmethod
     def _between(placed: list[Placed], first: datetime | None, last: datetime | None) -> list[Placed]:
-        low = bisect_left(placed, (first.astimezone(UTC),)) if first else 0  # type: ignore[type-var]
-        high = bisect_right(placed, (last.astimezone(UTC), _AFTER_ALL)) if last else len(placed)  # type: ignore[type-var]
+        low = bisect_left(placed, (first.astimezone(UTC),)) if first else 0
+        high = bisect_right(placed, (last.astimezone(UTC), _AFTER_ALL)) if last else len(placed)
         return placed[low:high]
 
     def writer(self, form: Form) -> Writer:
         """The writer of a form; those that were used last are kept with what they have written."""
         with self._lock:
-            writer = self._writers.pop(form, None) or Writer(form)
+            writer = self._writers.pop(form, None)
+            if writer is None:
+                writer = Writer(form)
             self._writers[form] = writer
-            if len(self._writers) > MOST_FORMS:
+            while len(self._writers) > 1 and (
+                len(self._writers) > MOST_FORMS or sum(map(len, self._writers.values())) > MOST_WRITTEN
+            ):
                 self._writers.popitem(last=False)
             return writer
 
@@ -185,6 +214,11 @@ class View:
 def aliases() -> dict[str, str]:
     """Alias -> the AE title of its station, as the database has them now."""
     return dict(StationAlias.objects.values_list("ae_title", "station__ae_title"))
+
+
+def _names(one: Entry) -> list[tuple[str, int]]:
+    """The component groups of the patient's name, folded, by which an index finds the entry."""
+    return [(group, one.pk) for group in name_groups(_patient_name(one)) if group]
 
 
 def hidden(one: Entry, profile: Profile, now: datetime) -> list[str]:
@@ -207,6 +241,7 @@ def keep_fresh(stop: threading.Event) -> threading.Thread:
     So the first query of a process need not wait for all entries to be read, nor one in the morning for the night's.
     """
     _refresh_if_stale()
+    connection.close()  # the thread has its own
     thread = threading.Thread(target=_keep_fresh, args=(stop,), name="view", daemon=True)
     thread.start()
     return thread

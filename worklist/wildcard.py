@@ -59,3 +59,9 @@ def person(asked: str) -> Callable[[str], bool]:
         return all(matches(there[index] if index < len(there) else "") for index, matches in wanted)
 
     return holds
+
+
+def beginning(asked: str) -> str:
+    """What one of a name's component groups begins with, if it matches; empty where that is not known."""
+    groups = name_groups(asked)
+    return re.split(r"[*?]", groups[0], maxsplit=1)[0] if len(groups) == 1 else ""

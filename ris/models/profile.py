@@ -10,6 +10,9 @@ _NUMBERS = (100, 101, 109, 110, 144, 127, 126, 138, 148, 166, 13)
 ALONE = frozenset({"ISO_IR 6", "ISO_IR 192", "GB18030", "GBK", *(f"ISO_IR {number}" for number in _NUMBERS)})
 EXTENDING = frozenset(f"ISO 2022 IR {number}" for number in (6, 87, 159, 149, 58, *_NUMBERS))
 
+#: Sets of several bytes, which only follow another (PS3.3 table C.12-4).
+_FOLLOWING = frozenset(f"ISO 2022 IR {number}" for number in (87, 159, 149, 58))
+
 _AE_TITLES = re.compile(r"[ -\[\]-~]{1,16}(\\[ -\[\]-~]{1,16})*")
 _CODES = re.compile(r"[A-Z0-9 _]{1,16}(\\[A-Z0-9 _]{1,16})*")
 _DATES = re.compile(r"TODAY|\d{8}(-(\d{8})?)?|-\d{8}")
@@ -31,10 +34,13 @@ def character_set_fault(value: str) -> str:
     Several values are with code extensions each, of which the first may be empty (PS3.5 6.1.2.3).
     """
     terms = value.split("\\")
+    if terms[0] in _FOLLOWING:
+        return f"{terms[0]} cannot be the first: leave the first empty, as in \\{terms[0]}."
     if len(terms) == 1:
         return "" if value in ALONE | EXTENDING else f"{value} is no defined term, such as ISO_IR 192 or ISO_IR 100."
-    wrong = [term for number, term in enumerate(terms) if term not in EXTENDING and (term or number)]
-    return f"{wrong[0] or 'An empty value'} cannot stand beside others: those are ISO 2022 terms." if wrong else ""
+    if wrong := [term for number, term in enumerate(terms) if term not in EXTENDING and (term or number)]:
+        return f"{wrong[0] or 'An empty value'} cannot stand beside others: those are ISO 2022 terms."
+    return "" if len(set(terms)) == len(terms) else "A term stands twice."
 
 
 def default_keys_fault(keys: Any) -> str:

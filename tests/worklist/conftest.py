@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from worklist.activity import recorder
+from worklist.activity_rows import Facts
 from worklist.dimse import MODALITY_WORKLIST, MPPS, PENDING, VERIFICATION, Answer, Request
 from worklist.door import Door
 from worklist.emulator import Modality
@@ -73,3 +75,9 @@ def constant_door(limits) -> Iterator[Door]:
 def scanner(worklist_port, store_port) -> Modality:
     """The station CT1."""
     return Modality("CT1", ("127.0.0.1", worklist_port), ("127.0.0.1", store_port), timeout=15)
+
+
+@pytest.fixture
+def nothing_noted(monkeypatch) -> None:
+    """What earlier tests did at a door is forgotten."""
+    monkeypatch.setattr(recorder, "facts", Facts())

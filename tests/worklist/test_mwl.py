@@ -1,18 +1,21 @@
 """C-FIND over real sockets: statuses, cancel, how many queries it takes."""
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from pydicom.dataset import Dataset
 from pynetdicom import AE
 
 from ris.models import ScheduledProcedureStep, Station
+from ris.services import changes
 from tests import making
 from tests.worklist.test_encoding import encoded
 from tests.worklist.test_matching import query
 from worklist import encoding, mwl
+from worklist.activity import recorder
 from worklist.dimse import MODALITY_WORKLIST, Answer, Request
 from worklist.emulator import Refused
+from worklist.models import WorklistQuery
 from worklist.stations import Profile, profiles
 from worklist.view import view
 
@@ -121,3 +124,40 @@ def test_no_patient_data_is_logged(scanner, caplog):
     making.placed()
     scanner.find(PatientName="Hopper*", PatientID="P100")
     assert "opper" not in caplog.text and "P100" not in caplog.text
+
+
+def test_without_its_database_a_query_gets_a700(scanner, monkeypatch):
+    """Never an old answer."""
+    making.placed("1")
+    assert scanner.find()
+
+    def away(_position):
+        raise OperationalError
+
+    monkeypatch.setattr(changes, "since", away)
+    with pytest.raises(Refused) as refused:
+        scanner.find()
+    assert refused.value.status == 0xA700
+
+
+def test_a_station_sees_its_departments_rows_only(scanner):
+    """Whatever it asks for."""
+    Station.objects.filter(ae_title="CT1").update(department=None)
+    making.placed("1", making.step_request(station_ae_titles=("CT1",)))
+    making.placed("2", making.step_request(station_ae_titles=("CT2",)))
+    assert len(scanner.find()) == 1
+    assert not scanner.find(ScheduledStationAETitle="CT2")
+
+
+def test_what_a_station_asked_is_noted(scanner, nothing_noted):
+    """Keys, attributes, status and count, for its page and for explaining."""
+    making.placed("1")
+    scanner.query(query(Modality="CT", PatientID="P100"))
+    with pytest.raises(Refused):
+        scanner.query(query(ScheduledProcedureStepStartDate="20251301"))
+    recorder.write()
+    good, bad = WorklistQuery.objects.order_by("status")
+    assert (good.status, good.answers, good.times) == (0, 1, 1)
+    assert dict(good.keys)["Modality"] == "CT" and "P100" not in str(good.keys)
+    assert {"PatientID", "Modality"} <= set(good.asked)
+    assert (bad.status, bad.answers) == (0xA900, 0)

@@ -4,6 +4,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from ris.inputs import Code
@@ -134,3 +136,92 @@ def test_long_and_crooked_texts_fit_their_vr(db):
     found = answer(step, whole_query())
     assert found.PatientTransportArrangements == "wheel/chair by lift"
     assert found.ScheduledProcedureStepSequence[0].ScheduledProcedureStepLocation == "the long corrido"
+
+
+def test_identifiers_are_never_cut(db):
+    """A cut text is still a text; a cut number is another number. A code of more than 16 characters is a Long Code
+    Value (PS3.3 table 8.8-1)."""
+    code = Code("A-VERY-LONG-PROTOCOL-CODE", "A-VERY-LONG-CODING-SCHEME", "head")
+    step = making.step_request(station_ae_titles=("CT1",), protocol_codes=(code,), description="d" * 64)
+    made = making.placed("N" * 64, step, patient=replace(GRACE, patient_name="n" * 70 + "^Grace"))
+    one = entry.of_any(made.procedures.get().steps.get().pk)
+    one.location, one.patient_id = "the long corridor behind the lift", "P" * 64
+    cut = answer(one, whole_query())
+    sent = answer(one, whole_query(), overlong=Station.Overlong.WHOLE)
+    for found in (cut, sent):
+        assert found.PlacerOrderNumberImagingServiceRequest == "N" * 64
+        item = found.ScheduledProcedureStepSequence[0].ScheduledProtocolCodeSequence[0]
+        assert "CodeValue" not in item
+        assert (item.LongCodeValue, item.CodingSchemeDesignator) == (code.value, code.scheme)
+    assert cut.PatientName == "n" * 64 and sent.PatientName == "n" * 70 + "^Grace"
+    assert cut.ScheduledProcedureStepSequence[0].ScheduledProcedureStepLocation == "the long corrido"
+    assert sent.ScheduledProcedureStepSequence[0].ScheduledProcedureStepLocation == one.location
+
+
+def test_what_is_not_known_is_empty_or_absent(db):
+    """Type 2 is there and empty, Types 1C and 3 are not there, Type 1 is never empty, whatever the row lacks."""
+    one = planned("")
+    for name in entry.Entry.__slots__:
+        if isinstance(getattr(one, name), str) and name not in ("patient_id", "study_instance_uid", "status"):
+            setattr(one, name, "")
+    one.protocol_codes, one.patient_birth_date, one.other_ids = [], None, ()
+    found = answer(one, whole_query())
+    for target, table in ((found, keys.KEYS), (found.ScheduledProcedureStepSequence[0], keys.STEP_KEYS)):
+        for key in table:
+            if key.return_type == "1":
+                assert target[key.keyword].value, key.keyword
+            if key.return_type in ("2", "2C"):
+                assert key.keyword in target, key.keyword
+            if key.return_type == "3" and key.keyword in target:
+                assert target[key.keyword].value, key.keyword
+    assert "RequestedProcedureCodeSequence" not in found and "ReasonForTheRequestedProcedure" not in found
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=20).map(
+    lambda text: text.replace("\\", "").strip()
+)
+SINGLE_SETS = st.sampled_from(["ISO_IR 6", "ISO_IR 100", "ISO_IR 144", "ISO_IR 192", "GB18030"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    texts=st.lists(TEXTS, min_size=8, max_size=8),
+    names=st.lists(st.lists(TEXTS, min_size=1, max_size=3), min_size=2, max_size=2),
+    character_set=SINGLE_SETS,
+    implicit=st.booleans(),
+    numbers=st.tuples(st.decimals(0, 9999, places=2), st.integers(1, 4)),
+)
+def test_the_bytes_are_those_that_pydicom_writes(texts, names, character_set, implicit, numbers):
+    """Read by pydicom and written by pydicom, an answer comes out the same."""
+    one = _entry(texts, ["=".join(groups) for groups in names], *numbers)
+    form = mwl_answer.Form(mwl_answer.everything(), implicit, character_set)
+    data, _lost = mwl_answer.Writer(form).write(one)
+    read_back = encoding.decode(data, implicit)
+    assert encoded(read_back, implicit) == data
+    assert "" not in {element.keyword for element in read_back.iterall()}
+
+
+def _entry(texts: list[str], names: list[str], weight: Decimal, pregnancy: int) -> entry.Entry:
+    """An entry that no database has seen."""
+    facts = dict.fromkeys(entry.Entry.__slots__, "")
+    facts |= dict(zip(("description", "reason", "comments", "allergies", "room", "telephone"), texts, strict=False))
+    facts |= {"patient_name": names[0], "requesting_physician": names[1], "clinical_information": "\n".join(texts)}
+    facts |= {"protocol_codes": [[text, "", text] for text in texts if text], "duration_minutes": 20}
+    facts |= {"pk": 1, "start": making.NINE, "ordered_at": making.NINE, "local": making.NINE.replace(tzinfo=None)}
+    facts |= {"patient_weight": weight, "pregnancy_status": pregnancy, "patient_size": None, "patient_pk": 1}
+    facts |= {"patient_id": "P1", "study_instance_uid": "1.2.3", "patient_birth_date": making.NINE.date()}
+    facts |= {"stations": (entry.AssignedStation("CT1", "", "CT"), entry.AssignedStation("CT2", "", "CT"))}
+    facts |= {"other_ids": (entry.OtherID("P0", "X"),), "on_hold": False}
+    return entry.Entry(**facts)
+
+
+def test_an_answer_is_written_once(db, monkeypatch):
+    """Until the entry is another."""
+    one, written = planned(), []
+    writer = mwl_answer.Writer(mwl_answer.Form(mwl_answer.everything(), True, "ISO_IR 192"))
+    original = writer._encode
+    monkeypatch.setattr(writer, "_encode", lambda entry: written.append(entry) or original(entry))
+    assert writer.write(one) == writer.write(one)
+    again = entry.of_any(one.pk)
+    assert writer.write(again) == writer.write(one)
+    assert [id(entry) for entry in written] == [id(one), id(again), id(one)]

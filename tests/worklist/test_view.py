@@ -29,6 +29,7 @@ from tests.hl7.conftest import answer_to
 from tests.hl7.conftest import order as hl7_order
 from tests.making import GRACE, HIS, NINE
 from worklist import entry, identifier, matching
+from worklist.mwl_answer import Form, everything
 from worklist.stations import Profile
 from worklist.view import View
 
@@ -263,3 +264,18 @@ def test_threads_ask_while_orders_come(views):
     for thread in threads:
         thread.join(20)
     assert not wrong
+
+
+def test_what_is_kept_of_answers_is_bounded(views, monkeypatch):
+    """The forms that were used last, and so many encoded entries in all."""
+    (one,) = found(views[0])
+    monkeypatch.setattr("worklist.view.MOST_FORMS", 3)
+    forms = [Form(everything(), True, f"ISO_IR {number}") for number in range(5)]
+    writers = [views[0].writer(form) for form in forms]
+    assert [views[0].writer(form) is writer for form, writer in zip(forms[2:], writers[2:], strict=True)] == [True] * 3
+    assert views[0].writer(forms[0]) is not writers[0]
+    monkeypatch.setattr("worklist.view.MOST_WRITTEN", 1)
+    for writer in writers[3:]:
+        writer.write(one)
+    views[0].writer(forms[4])
+    assert views[0].writer(forms[3]) is not writers[3]
