@@ -58,13 +58,9 @@ class Listener:
         self._loop, self._listener, self._limits, self._tls = loop, listener, limits, tls
         self._protocol = protocol
         self._places: Counter[str] = Counter()
+        self.taken = 0  #: Connections that have a place.
         self._opening: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
-
-    @property
-    def taken(self) -> int:
-        """Connections that have a place."""
-        return self._places.total()
 
     def open(self) -> None:
         """Accept from now on."""
@@ -77,11 +73,12 @@ class Listener:
             self._pause.cancel()
         self._loop.remove_reader(self._listener)
         self._listener.close()
-        for task in self._opening:
+        for task in self._opening if self._tls else ():
             task.cancel()
 
     def left(self, address: str) -> None:
         """A connection from ``address`` is gone."""
+        self.taken -= 1
         self._places[address] -= 1
         if not self._places[address]:
             del self._places[address]
@@ -96,12 +93,16 @@ class Listener:
                 self._exhausted(error)
                 return
             if self._has_place(where[0]):
-                self._places[where[0]] += 1
-                task = self._loop.create_task(self._serve(client, where[0]))
-                self._opening.add(task)
-                task.add_done_callback(self._opening.discard)
+                self._open(client, where[0])
             else:
                 client.close()
+
+    def _open(self, client: socket.socket, address: str) -> None:
+        self.taken += 1
+        self._places[address] += 1
+        task = self._loop.create_task(self._serve(client, address))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
 
     def _has_place(self, address: str) -> bool:
         limits = self._limits

@@ -7,6 +7,7 @@ in detail in test_encoding.py, test_mpps.py and test_store.py.
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from django.conf import settings
@@ -14,7 +15,10 @@ from django.conf import settings
 from ris.models import Instance
 from tests.waiting import wait_until
 from tests.worklist import peer
+from tests.worklist.conftest import Known
 from tests.worklist.peer import RawPeer, command, message, p_data, pdv
+from worklist.dimse import Answer, Request
+from worklist.door import Door
 from worklist.limits import USUAL, Limits
 
 ECHO = command("C-ECHO", peer.VERIFICATION)
@@ -238,3 +242,53 @@ def test_an_object_that_breaks_off_leaves_nothing(store_port):
     wait_until(partial)
     sending.reset()
     wait_until(lambda: not partial())
+
+
+@pytest.mark.parametrize("size", [100, 200_000], ids=["when it is closed", "while it comes"])
+def test_57_a_full_disk_while_an_object_comes(size, tmp_path, limits):
+    """A700H, no file; the association goes on."""
+
+    def incoming(_request: Request) -> BinaryIO:
+        path = tmp_path / "object.part"
+        path.symlink_to("/dev/full")
+        return path.open("wb")
+
+    done = {"C-STORE": lambda request: Answer(status=0), "C-ECHO": lambda request: Answer(status=0)}
+    contexts = {peer.CT: [peer.EXPLICIT], peer.VERIFICATION: [peer.IMPLICIT]}
+    door = Door(("127.0.0.1", 0), contexts, done, incoming=incoming, stations=Known(), limits=limits).start()
+    with RawPeer(door.port).associated() as sending:
+        pieces = [p_data(pdv(7, 0, bytes(50_000))) for _ in range(size // 50_000)]
+        sending.send(p_data(pdv(7, 3, store_command())), *pieces, p_data(pdv(7, 2, bytes(size % 50_000))))
+        assert sending.response().status == 0xA700
+        assert not list(tmp_path.iterdir())
+        assert sending.send(message(1, ECHO)).response().status == 0x0000
+    door.stop(seconds=1)
+
+
+def test_a_store_is_never_whole_in_memory(tmp_path, limits):
+    """An object far longer than a message may be goes to its file; longer than an object may be, it is aborted."""
+    seen: list[tuple[int, int]] = []
+
+    def incoming(_request: Request) -> BinaryIO:
+        file = (tmp_path / "object.part").open("wb")
+        file.write(b"head")
+        return file
+
+    def stored(request: Request) -> Answer:
+        assert request.file is not None
+        seen.append((request.file_offset, request.file.stat().st_size))
+        return Answer(status=0)
+
+    short = replace(limits, longest_object=1_000_000)
+    contexts = {peer.CT: [peer.EXPLICIT]}
+    door = Door(("127.0.0.1", 0), contexts, {"C-STORE": stored}, incoming=incoming, stations=Known(), limits=short)
+    door.start()
+    with RawPeer(door.port).associated() as sending:
+        piece = p_data(pdv(7, 0, bytes(100_000)))
+        sending.send(p_data(pdv(7, 3, store_command())), piece * 9, p_data(pdv(7, 2, b"end.")))
+        assert sending.response().status == 0x0000
+        assert seen == [(4, 900_008)]
+        assert not list(tmp_path.iterdir())
+        assert sending.send(p_data(pdv(7, 3, store_command())), piece * 11).ends() == "ABORT"
+    wait_until(lambda: not list(tmp_path.iterdir()))
+    door.stop(seconds=1)

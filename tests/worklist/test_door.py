@@ -17,10 +17,12 @@ from ris.models import Station
 from tests import making
 from tests.waiting import wait_until
 from tests.worklist.peer import RawPeer, pdv, request
-from worklist import door, stations
+from worklist import activity, door, stations
+from worklist.activity_rows import Facts
 from worklist.dimse import MODALITY_WORKLIST, MPPS, VERIFICATION
 from worklist.emulator import Modality, Refused
 from worklist.limits import LONGEST_REQUEST, USUAL, Limits
+from worklist.models import StationActivity, UnknownCaller
 from worklist.scp import worklist_door
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -282,3 +284,14 @@ def test_nothing_stays_when_the_door_is_closed(transactional_db, site):
         wait_until(lambda: sessions() == before)
     wait_until(lambda: threading.active_count() == threads)
     assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_what_scanners_do_is_noted(scanner, worklist_port, monkeypatch):
+    """Each station's last echo, and who was refused with what it asked for."""
+    monkeypatch.setattr(activity.recorder, "facts", Facts())
+    scanner.echo()
+    assert rejection(worklist_port, calling=b"NOBODY") == (1, 1, 3)
+    activity.recorder.write()
+    assert StationActivity.objects.get(station__ae_title="CT1").echo_at
+    refused = UnknownCaller.objects.get()
+    assert (refused.ae_title, refused.called_ae_title, refused.address) == ("NOBODY", "SUNVIEW", "127.0.0.1")
