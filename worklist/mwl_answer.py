@@ -40,6 +40,13 @@ class Asked:
     keys: tuple[tuple[Key, "Asked | None"], ...]
     character_set: bool = False
 
+    def __post_init__(self) -> None:
+        # Hashed for every query, to find its form's writer: some eighty keys deep.
+        object.__setattr__(self, "_hash", hash((self.keys, self.character_set)))
+
+    def __hash__(self) -> int:
+        return self._hash  # type: ignore[attr-defined, no-any-return]
+
     def keywords(self) -> list[str]:
         """All of them by name, those inside a sequence after it."""
         return [name for key, nested in self.keys for name in (key.keyword, *(nested.keywords() if nested else ()))]
