@@ -21,9 +21,13 @@ _PENDING = (0xFF00, 0xFF01)
 
 @dataclass
 class Result:
-    """Seconds of each association that went well; answers each got -> how often; what went wrong."""
+    """Seconds of each association that went well; answers each got -> how often; what went wrong.
+
+    ``cpu`` are the seconds that the server worked for it: unlike the rate it does not change with who works beside.
+    """
 
     seconds: float = 0.0
+    cpu: float = 0.0
     waits: list[float] = field(default_factory=list)
     answers: Counter[int] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -32,6 +36,11 @@ class Result:
     def associations(self) -> float:
         """A second."""
         return len(self.waits) / self.seconds
+
+    @property
+    def milliseconds(self) -> float:
+        """The server's work for one association."""
+        return 1000 * self.cpu / max(1, len(self.waits))
 
     @property
     def answered(self) -> float:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -39,14 +40,42 @@ def write_files(folder: Path, chosen: Iterable[Entry]) -> None:
         (folder / CALLED / f"{entry.number:06d}.wl").write_bytes(bytes(128) + b"DICM" + head + body)
 
 
+@dataclass(frozen=True)
+class Running:
+    """A server that listens at ``port``."""
+
+    port: int
+    pid: int
+
+    def cpu(self) -> float:
+        """Seconds that its processes have worked, those that have ended among them."""
+        ticks = sum(sum(map(int, _stat(pid)[11:15])) for pid in self._pids())
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def _pids(self) -> list[int]:
+        parents = {int(path.name): int(_stat(int(path.name))[1]) for path in Path("/proc").glob("[0-9]*")}
+        found = [self.pid]
+        for pid in found:
+            found += [child for child, parent in parents.items() if parent == pid]
+        return found
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc(5) stat behind the name; zeros of a process that is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ["0"] * 20
+
+
 @contextlib.contextmanager
-def started(command: list[str], port: int, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A server as a process of its own, once it answers C-ECHO."""
+def started(command: list[str], port: int, env: dict[str, str] | None = None) -> Iterator[Running]:
+    """A server as a process of its own, once it accepts associations."""
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, env=env, stdout=quiet, stderr=None if os.environ.get("LOUD") else quiet)
+    process = subprocess.Popen(command, env=env, stdout=quiet, stderr=quiet)
     try:
         wait_until(lambda: _answers(process, port), seconds=120, step=0.1)
-        yield process
+        yield Running(port, process.pid)
     finally:
         process.terminate()
         process.wait(30)
@@ -64,23 +93,23 @@ def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
 
 
 @contextlib.contextmanager
-def sunview(env: dict[str, str], *options: str) -> Iterator[int]:
+def sunview(env: dict[str, str], *options: str) -> Iterator[Running]:
     """``manage.py worklist_scp`` as it would run."""
     port = free_port()
     command = [sys.executable, str(MANAGE), "worklist_scp", *options]
-    with started(command, port, env | {"SUNVIEW_DICOM": f"127.0.0.1:{port}"}):
-        yield port
+    with started(command, port, env | {"SUNVIEW_DICOM": f"127.0.0.1:{port}"}) as running:
+        yield running
 
 
 @contextlib.contextmanager
-def dcmtk(folder: Path) -> Iterator[int]:
+def dcmtk(folder: Path) -> Iterator[Running]:
     port = free_port()
-    with started([_program("wlmscpfs"), "-dfp", str(folder), str(port)], port):
-        yield port
+    with started([_program("wlmscpfs"), "-dfp", str(folder), str(port)], port) as running:
+        yield running
 
 
 @contextlib.contextmanager
-def orthanc(folder: Path) -> Iterator[int]:
+def orthanc(folder: Path) -> Iterator[Running]:
     port = free_port()
     with tempfile.TemporaryDirectory() as scratch:
         settings: dict[str, Any] = {
@@ -94,23 +123,25 @@ def orthanc(folder: Path) -> Iterator[int]:
             "Worklists": {"Enable": True, "Database": str(folder / CALLED)},
         }
         (Path(scratch) / "settings.json").write_text(json.dumps(settings))
-        with started([_program("Orthanc"), f"{scratch}/settings.json"], port):
-            yield port
+        with started([_program("Orthanc"), f"{scratch}/settings.json"], port) as running:
+            yield running
 
 
 @contextlib.contextmanager
-def pynetdicom(count: int, today: date) -> Iterator[int]:
+def pynetdicom(count: int, today: date) -> Iterator[Running]:
     port = free_port()
-    with started([sys.executable, "-m", "benchmarks.worklists", "pynetdicom", str(port), str(count), str(today)], port):
-        yield port
+    with started(
+        [sys.executable, "-m", "benchmarks.worklists", "pynetdicom", str(port), str(count), str(today)], port
+    ) as running:
+        yield running
 
 
 @contextlib.contextmanager
-def floor(count: int, today: date, key: str) -> Iterator[int]:
+def floor(count: int, today: date, key: str) -> Iterator[Running]:
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.worklists", "floor", str(port), str(count), str(today), key]
-    with started(command, port):
-        yield port
+    with started(command, port) as running:
+        yield running
 
 
 def _program(name: str) -> str:
