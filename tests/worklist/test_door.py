@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def limits() -> Limits:
     """Shorter deadlines than in life."""
-    return replace(USUAL, request_seconds=1.5, pdu_seconds=1.0, closing_seconds=0.5, connections=40)
+    return replace(USUAL, request_seconds=1.5, pdu_seconds=1.0, closing_seconds=0.5, connections=320)
 
 
 def connected(port: int, *sent: bytes) -> RawPeer:
@@ -130,8 +130,8 @@ def test_a_message_without_end_is_aborted(scanner, front_door):
 
 def test_connections_over_the_limit_are_closed(scanner, front_door):
     """The limit counts those that say nothing; below it all are served again."""
-    peers = [connected(front_door.port, b"\x01") for _ in range(40)]
-    wait_until(lambda: front_door.connections == 40)
+    peers = [connected(front_door.port, b"\x01") for _ in range(320)]
+    wait_until(lambda: front_door.connections == 320)
     assert connected(front_door.port).is_closed()
     for peer in peers:
         peer.close()
