@@ -42,6 +42,7 @@ OF_REFUSAL: dict[type[errors.Refusal], int] = {
     errors.IncompleteRequest: MISSING_ATTRIBUTE_VALUE,
     errors.OrderOfOtherPatient: INVALID_ATTRIBUTE_VALUE,
     errors.UnknownOrder: INVALID_ATTRIBUTE_VALUE,
+    errors.NotOfTheOrder: INVALID_ATTRIBUTE_VALUE,
     errors.TransitionNotAllowed: PROCESSING_FAILURE,
     errors.CancelRefused: PROCESSING_FAILURE,
     errors.MergeNotPossible: PROCESSING_FAILURE,
