@@ -39,7 +39,7 @@ def defaults(model: type[Model]) -> dict[str, Any]:
         if not column.primary_key:
             value = now if getattr(column, "auto_now", False) or getattr(column, "auto_now_add", False) else None
             value = column.get_db_prep_save(column.get_default() if value is None else value, connection)
-            row[column.column] = getattr(value, "dumps", None) and value.dumps(value.obj) or value
+            row[str(column.column)] = getattr(value, "dumps", None) and value.dumps(value.obj) or value
     return row
 
 
@@ -112,7 +112,7 @@ def past(database: psycopg.Connection, count: int, station_ids: list[int]) -> No
 
 def _insert(database: psycopg.Connection, model: type[Model], rows: sql.Composable, **expressions: str) -> None:
     columns: dict[str, sql.Composable] = {name: sql.Literal(value) for name, value in defaults(model).items()}
-    columns |= {name: sql.SQL(text) for name, text in ({"id": "n"} | expressions).items()}  # type: ignore[arg-type]
+    columns |= {name: sql.SQL(text) for name, text in ({"id": "n"} | expressions).items()}
     database.execute(
         sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(
             sql.Identifier(model._meta.db_table),

@@ -1,6 +1,7 @@
 """The house rules that a program can check: which package may import which, and how large a file may be."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,6 +85,9 @@ def test_no_registry_host_in_the_locks():
         text = (ROOT / name).read_text(encoding="utf-8")
         assert "://" not in text
         assert "--hash=sha256:" in text
+    scanner = json.loads((ROOT / "tests/peers/javascript/package-lock.json").read_text(encoding="utf-8"))
+    packages = [package for path, package in scanner["packages"].items() if path]
+    assert packages and all("integrity" in package and "resolved" not in package for package in packages)
 
 
 def test_views_and_api_write_no_status():

@@ -5,6 +5,7 @@ commands PS3.7 annex E, data sets PS3.5 section 7.1.
 """
 
 import socket
+import ssl
 import struct
 from collections.abc import Iterable, Sequence
 from types import TracebackType
@@ -128,7 +129,14 @@ def status_of(answer: bytes) -> int:
 class Peer:
     """One connection, spoken on PDU by PDU. As a context manager it is closed at the end, whatever its state."""
 
-    def __init__(self, port: int, source: str = "127.0.0.1", seconds: float = 10.0, receive_buffer: int = 0) -> None:
+    def __init__(
+        self,
+        port: int,
+        source: str = "127.0.0.1",
+        seconds: float = 10.0,
+        receive_buffer: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.socket = socket.socket()
         self.socket.settimeout(seconds)
         if receive_buffer:
@@ -136,6 +144,8 @@ class Peer:
         self.socket.bind((source, 0))
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
 
     def __enter__(self) -> "Peer":
         return self
@@ -192,9 +202,9 @@ def _fragments_of(body: bytes) -> Iterable[tuple[int, bytes]]:
         at += 4 + length
 
 
-def echo(port: int, source: str = "127.0.0.1", seconds: float = 5.0) -> int:
+def echo(port: int, source: str = "127.0.0.1", seconds: float = 5.0, tls: ssl.SSLContext | None = None) -> int:
     """A whole C-ECHO association; its status."""
-    with Peer(port, source, seconds) as peer:
+    with Peer(port, source, seconds, tls=tls) as peer:
         peer.associate(associate_request((VERIFICATION, [IMPLICIT])))
         status = peer.send(ECHO_REQUEST).answer()
         peer.release()

@@ -219,10 +219,13 @@ def _window(start: dict[str, str], offset: str) -> clock.Window:
 
 
 def _values(element: Element) -> list[str]:
-    """The key's values; none for universal matching."""
+    """The key's values; none for universal matching.
+
+    A stack that cannot write an empty US sends 0 (dcmjs does, unasked), and 0 is no Pregnancy Status (PS3.3 C.3.4).
+    """
     if any("\0" in text for text in element.values):
         raise _mismatch(f"{element.keyword} holds a NUL character", element.keyword)
-    return list(element.values)
+    return [value for value in element.values if (element.vr, value) != ("US", "0")]
 
 
 def _mismatch(comment: str, *keywords: str) -> Failure:

@@ -1,6 +1,7 @@
 """Both doors, each as a process of its own that all attacks meet one after the other."""
 
 import resource
+import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,23 +26,23 @@ def demo_site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture(scope="session")
 def worklist(demo_site: Site) -> Iterator[Server]:
     with Server(demo_site, "worklist_scp") as server:
-        warm(server, wire.associate_request((wire.VERIFICATION, [wire.IMPLICIT])), wire.ECHO_REQUEST)
-        warm(server, wire.associate_request((wire.WORKLIST, [wire.IMPLICIT])), wire.find_request(identifier()), 2)
+        warm(server.port, wire.associate_request((wire.VERIFICATION, [wire.IMPLICIT])), wire.ECHO_REQUEST)
+        warm(server.port, wire.associate_request((wire.WORKLIST, [wire.IMPLICIT])), wire.find_request(identifier()), 2)
         yield server
 
 
 @pytest.fixture(scope="session")
 def store(demo_site: Site) -> Iterator[Server]:
     with Server(demo_site, "store_scp") as server:
-        warm(server, wire.associate_request((wire.VERIFICATION, [wire.IMPLICIT])), wire.ECHO_REQUEST)
+        warm(server.port, wire.associate_request((wire.VERIFICATION, [wire.IMPLICIT])), wire.ECHO_REQUEST)
         yield server
 
 
-def warm(server: Server, request: bytes, asked: bytes, at_once: int = 8) -> None:
+def warm(port: int, request: bytes, asked: bytes, at_once: int = 8, tls: ssl.SSLContext | None = None) -> None:
     """What is made once is made: thread pools, database connections, what is read on the first request."""
 
     def once(_number: int) -> int:
-        with wire.Peer(server.port, seconds=60) as peer:
+        with wire.Peer(port, seconds=60, tls=tls) as peer:
             return peer.associate(request).send(asked).answer()
 
     with ThreadPoolExecutor(at_once) as pool:

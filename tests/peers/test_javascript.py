@@ -42,7 +42,8 @@ def test_echo(ports):
 def test_find(ports):
     """The worklist by station, with a nested sequence; nothing for a number that nobody has.
 
-    dcmjs cannot write an empty US and sends Pregnancy Status 0, a key that is not matched: hence FF01H, not FF00H.
+    dcmjs asks unasked for Study Date and others that no worklist has, hence FF01H; and for Pregnancy Status 0, as it
+    cannot write an empty US.
     """
     making.placed("A", accession_number="ACC1")
     keys = {"AccessionNumber": "", "PatientName": "", STEP: [{"ScheduledStationAETitle": SCANNER, "Modality": ""}]}

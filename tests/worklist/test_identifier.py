@@ -1,7 +1,7 @@
 """Identifiers as they are read for a query: what pydicom would have read, or MalformedDataset."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -61,6 +61,7 @@ def plain_of(elements: identifier.Identifier) -> dict:
     }
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(dataset=datasets(), implicit=st.booleans(), character_set=st.sampled_from(["ISO_IR 192", "GB18030"]))
 def test_it_is_read_as_pydicom_reads_it(dataset, implicit, character_set):
     """Every VR that a query has, in both transfer syntaxes, sequences with and without length."""
@@ -69,6 +70,7 @@ def test_it_is_read_as_pydicom_reads_it(dataset, implicit, character_set):
     assert plain_of(identifier.read(data, implicit)) == plain(encoding.decode(data, implicit))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(dataset=datasets(), implicit=st.booleans(), at=st.integers(0, 400), byte=st.integers(0, 255))
 def test_damaged_bytes_are_malformed_or_read(dataset, implicit, at, byte):
     """Nothing else is raised, however the bytes are damaged."""

@@ -216,6 +216,7 @@ CurrentPatientLocation=WARD 3                           | D
 PatientWeight=71.5                                      | E
 PatientWeight=71.50                                     | E
 PregnancyStatus=4                                       | E
+PregnancyStatus=0 & AccessionNumber=ACC-A               | A
 Allergies=*LATEX*                                       | E
 ScheduledProtocolCodeSequence.CodeValue=HEAD1           | C
 ScheduledProtocolCodeSequence.CodeValue=HEAD*           | CD
