@@ -16,12 +16,12 @@ from hl7.framing import Event
 from hl7.mllp import Answer, Limits, Server
 from hl7.models import Feed, Listener
 from hl7.workers import Workers
+from ris.networks import Network, within
 
 logger = logging.getLogger(__name__)
 
 #: Does the work of one message; takes the listener's key behind what an mllp.Handler takes.
 Work = Callable[[Event, str, int], Answer]
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: Seconds after which a changed network of a feed holds.
 _REFRESH_SECONDS = 5.0
@@ -31,12 +31,12 @@ class Doors:
     """Who may connect to which listener: the networks of its active feeds, as they were read last."""
 
     def __init__(self) -> None:
-        self._networks: dict[int, set[_Network]] = {}
+        self._networks: dict[int, set[Network]] = {}
         self._told: set[tuple[int, str]] = set()
 
     def refresh(self) -> None:
         """Read the networks. DatabaseError leaves them as they were."""
-        networks: dict[int, set[_Network]] = {}
+        networks: dict[int, set[Network]] = {}
         for feed in Feed.objects.filter(is_active=True):
             networks.setdefault(feed.listener_id or DEFAULT_LISTENER, set()).update(feed.networks())
         if networks != self._networks:
@@ -44,10 +44,11 @@ class Doors:
 
     def admit(self, listener: int, peer: str) -> bool:
         """Whether an active feed of the listener allows the address; the first refusal of each is told."""
-        address = ipaddress.ip_address(peer)
-        if any(address in network for network in self._networks.get(listener, ())):
+        if within(peer, self._networks.get(listener, ())):
             return True
-        if (listener, peer) not in self._told and not address.is_loopback:  # our own supervisor looks whether we answer
+        if (listener, peer) not in self._told and not ipaddress.ip_address(
+            peer
+        ).is_loopback:  # our own supervisor looks whether we answer
             self._told.add((listener, peer))
             logger.warning("MLLP: %s may not connect: no active feed of the listener allows its address", peer)
         return False

@@ -1,30 +1,20 @@
 """What came in and what goes out: every message is kept, accepted or refused, and can be found again."""
 
-import ipaddress
 from fnmatch import fnmatchcase
 
-from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
 from hl7.destinations import Destination, OutboundMessage, Subscription
 from ris.models import Order, Patient
+from ris.networks import Network, check_networks, networks, within
 
 __all__ = ["Destination", "Feed", "FeedVersion", "InboundMessage", "Mention", "OutboundMessage", "Subscription"]
 
 HEADER_LENGTH = 199
 #: Inbound messages that were not carried out and that nobody has replayed with success or settled otherwise.
 TO_SETTLE = Q(replay_of=None, settled_at=None) & ~Q(outcome__in=["ACCEPTED", "RECEIVED"])
-
-
-def check_networks(text: str) -> None:
-    """ValidationError unless ``text`` is a list of networks such as ``127.0.0.0/8, ::1/128``."""
-    for word in text.replace(",", " ").split():
-        try:
-            ipaddress.ip_network(word)
-        except ValueError as error:
-            raise ValidationError(f"{word} is not a network such as 192.0.2.0/24") from error
 
 
 class Listener(models.Model):
@@ -108,12 +98,11 @@ class Feed(models.Model):
         pairs = ((application, self.sending_application), (facility, self.sending_facility))
         if any(pattern and not fnmatchcase(text.casefold(), pattern.casefold()) for text, pattern in pairs):
             return False
-        address = ipaddress.ip_address(peer)
-        return any(address in network for network in self.networks())
+        return within(peer, self.networks())
 
-    def networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    def networks(self) -> tuple[Network, ...]:
         """The networks that its messages may come from."""
-        return [ipaddress.ip_network(word) for word in self.allowed_networks.replace(",", " ").split()]
+        return networks(self.allowed_networks)
 
 
 class FeedVersion(models.Model):

@@ -34,6 +34,14 @@ class StationAdmin(admin.ModelAdmin):
     fieldsets = [
         (None, {"fields": ["ae_title", "name", "modality", "room", "department", "is_active"]}),
         (
+            "Who it must be",
+            {
+                "description": "An AE title is easily borrowed. What is empty is not asked for; a passcode is made by "
+                "manage.py station_passcode",
+                "fields": ["allowed_networks", "certificate_name"],
+            },
+        ),
+        (
             "What it sees",
             {
                 "description": "Rules that hide entries from this station's worklist, beside its department",

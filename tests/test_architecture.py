@@ -29,6 +29,7 @@ DOMAIN = {
     "ris.processes",
     "ris.supervisor",
     "ris.identifiers",
+    "ris.networks",
     "ris.sight",
     "ris.visibility",
 }

@@ -43,6 +43,7 @@ class Acceptor:
     """The state of one association, and what each event does in it. A subclass brings the transport's calls."""
 
     __slots__ = (
+        "_acceptance",
         "_asked",
         "_body",
         "_deadline",
@@ -67,6 +68,7 @@ class Acceptor:
         self._body = b""
         self._asked: Asked | None = None
         self._station = Profile()
+        self._acceptance = b""
         self._rejection: Rejection = NO_REASON
         self._source = (framing.BY_PROVIDER, framing.UNEXPECTED_PDU)
 
@@ -80,8 +82,9 @@ class Acceptor:
 
     def accept(self, station: Profile) -> None:
         """A-ASSOCIATE response primitive: the station may come in."""
-        if self.state is State.STA3:
+        if self.state is State.STA3 and self._asked is not None:
             self._station = station
+            self._acceptance = self._asked.accept_identified if station.passcode_digest else self._asked.accept
             self._on(Event.EVT7)
 
     def reject(self, rejection: Rejection, why: str) -> None:
@@ -115,6 +118,13 @@ class Acceptor:
         ours, theirs = (self._transport.get_extra_info(name) for name in ("sockname", "peername"))
         return bool(ours and theirs and ours[0] == theirs[0])
 
+    @property
+    def certificate_names(self) -> frozenset[str]:
+        """The common name and DNS names of the peer's certificate, if TLS asked for one and found it good."""
+        certificate = self._transport.get_extra_info("peercert") or {}
+        common = [value for part in certificate.get("subject", ()) for name, value in part if name == "commonName"]
+        return frozenset(common + [value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"])
+
     def _on(self, event: Event) -> None:
         action, self.state = transition(self.state, event)
         _ACTIONS[action](self)
@@ -146,7 +156,7 @@ class Acceptor:
         self._dialogue = self._house.dialogue(
             Peer(asked.calling, self._station, self.address, asked.contexts, asked.longest), self._line()
         )
-        self._transport.write(asked.accept)
+        self._transport.write(self._acceptance)
         self._deadline.set(self._house.limits.idle_seconds)
 
     def _ae_8(self) -> None:

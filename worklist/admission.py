@@ -8,15 +8,17 @@ from pydicom.uid import UID
 
 from worklist import activity
 from worklist.acceptor import Acceptor
-from worklist.negotiation import (
-    APPLICATION_CONTEXT_NOT_SUPPORTED,
-    CALLED_AE_TITLE_NOT_RECOGNIZED,
-    CALLING_AE_TITLE_NOT_RECOGNIZED,
-    NO_REASON,
-    TEMPORARY_CONGESTION,
-    Asked,
-    Rejection,
+from worklist.binding import (
+    FOR_ANYBODY,
+    NO_STATIONS,
+    UNKNOWN_CALLED,
+    UNKNOWN_CALLING,
+    Caller,
+    Lockout,
+    Refusal,
+    refusal,
 )
+from worklist.negotiation import Asked
 from worklist.stations import Profile, Stations
 from worklist.workers import Workers
 
@@ -24,14 +26,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that a peer waits for the list of stations to be read anew; then the last list holds.
 READ_SECONDS = 1.0
-
-_WHY: dict[Rejection, str] = {
-    APPLICATION_CONTEXT_NOT_SUPPORTED: "unknown application context",
-    NO_REASON: "it takes too short PDUs",
-    CALLED_AE_TITLE_NOT_RECOGNIZED: "called AE title not recognized",
-    CALLING_AE_TITLE_NOT_RECOGNIZED: "calling AE title not recognized",
-    TEMPORARY_CONGESTION: "the list of stations cannot be read",
-}
 
 
 class Admission:
@@ -41,6 +35,7 @@ class Admission:
         self._loop, self._workers, self._stations = loop, workers, stations
         self._waiting: list[tuple[Asked, Acceptor]] = []
         self._is_reading = False
+        self._lockout = Lockout()
 
     def admit(self, asked: Asked, acceptor: Acceptor) -> None:
         """Accept or reject, now or when the list of stations has been read."""
@@ -78,17 +73,21 @@ class Admission:
             acceptor.accept(decision)
             return
         proposed = [UID(uid).name for uid in asked.abstract_syntaxes]
-        activity.refused(asked.calling, asked.called, acceptor.address, _WHY[decision], proposed)
-        acceptor.reject(decision, _WHY[decision])
+        activity.refused(asked.calling, asked.called, acceptor.address, decision.why, proposed)
+        acceptor.reject(decision.rejection, decision.why)
 
-    def _decision(self, asked: Asked, acceptor: Acceptor) -> Profile | Rejection:
+    def _decision(self, asked: Asked, acceptor: Acceptor) -> Profile | Refusal:
         """The caller's profile, or why it may not come in. Our own AE title is the probe that the process is well."""
         if asked.rejection is not None:
-            return asked.rejection
+            return FOR_ANYBODY[asked.rejection]
         if asked.called != settings.AE_TITLE:
-            return CALLED_AE_TITLE_NOT_RECOGNIZED
+            return UNKNOWN_CALLED
         if asked.calling == settings.AE_TITLE and acceptor.is_local:
             return Profile()
         if not self._stations.is_known:
-            return TEMPORARY_CONGESTION
-        return self._stations.find(asked.calling) or CALLING_AE_TITLE_NOT_RECOGNIZED
+            return NO_STATIONS
+        station = self._stations.find(asked.calling)
+        if station is None:
+            return UNKNOWN_CALLING
+        caller = Caller(acceptor.address, acceptor.certificate_names, asked.passcode)
+        return refusal(station, caller, self._lockout) or station

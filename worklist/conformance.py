@@ -116,10 +116,14 @@ SENT_ANSWERS: tuple[tuple[str, str], ...] = (
 )
 _REJECTIONS: tuple[tuple[negotiation.Rejection, str], ...] = (
     (negotiation.CALLED_AE_TITLE_NOT_RECOGNIZED, "called AE title not recognized"),
-    (negotiation.CALLING_AE_TITLE_NOT_RECOGNIZED, "calling AE title not recognized: no active station has it"),
+    (
+        negotiation.CALLING_AE_TITLE_NOT_RECOGNIZED,
+        "calling AE title not recognized: no active station has it, or it is bound to another network or certificate",
+    ),
     (negotiation.APPLICATION_CONTEXT_NOT_SUPPORTED, "application context name not supported"),
     (negotiation.PROTOCOL_VERSION_NOT_SUPPORTED, "protocol version not supported"),
     (negotiation.NO_REASON, f"the peer takes P-DATA-TF of less than {limits.SHORTEST_PDU} bytes only"),
+    (negotiation.NO_REASON, "the station's passcode is missing or wrong, or it is locked out after wrong ones"),
     (negotiation.TEMPORARY_CONGESTION, "the list of stations cannot be read"),
 )
 

@@ -6,7 +6,7 @@ Scanners send the same request each time, so decoded requests are kept. Whether 
 import functools
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pydicom.uid import UID
@@ -19,6 +19,7 @@ from pynetdicom.pdu_primitives import (
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
     SCP_SCU_RoleSelectionNegotiation,
+    UserIdentityNegotiation,
 )
 from pynetdicom.presentation import PresentationContext, build_context, negotiate_as_acceptor
 
@@ -45,6 +46,7 @@ _KEPT, _LONGEST_KEPT = 256, 16 * 1024
 _MOST_USER_ITEMS = 300
 _APPLICATION_CONTEXT_ITEM, _CONTEXT_ITEM, _USER_ITEM = 0x10, 0x20, 0x50
 _ABSTRACT_SYNTAX, _TRANSFER_SYNTAX = 0x30, 0x40
+_USERNAME_AND_PASSCODE, _USER_IDENTITY_ANSWER = 2, 0x59
 _item = struct.Struct(">BxH")
 
 
@@ -66,6 +68,8 @@ class Asked:
     """A decoded request with the A-ASSOCIATE-AC that answers it if the peer may come in; or why nobody could.
 
     ``longest`` is the longest P-DATA-TF that the peer takes, at most ours. ``abstract_syntaxes`` is what was asked for.
+    ``passcode`` is that of the user identity (PS3.7 D.3.3.7), None without one; ``accept_identified`` is the answer
+    that also says that it was looked at.
     """
 
     calling: str
@@ -75,6 +79,8 @@ class Asked:
     contexts: Mapping[int, Context] | None = None
     longest: int = LONGEST_PDU
     abstract_syntaxes: tuple[str, ...] = ()
+    passcode: bytes | None = field(default=None, repr=False)
+    accept_identified: bytes = b""
 
 
 class Negotiation:
@@ -102,10 +108,14 @@ class Negotiation:
         if longest < SHORTEST_PDU:
             return Asked(calling, called, NO_REASON, abstract_syntaxes=proposed)
         results, roles = self._negotiated(parts, user_information)
+        passcode, wants_answer = _user_identity(user_information)
+        accept = _accept(body, user_information, results, roles)
         return Asked(
             calling,
             called,
-            accept=_accept(body, user_information, results, roles),
+            accept=accept,
+            passcode=passcode,
+            accept_identified=_with_identity(accept) if wants_answer else accept,
             contexts={context.id: context for context in _accepted(results)},
             longest=longest,
             abstract_syntaxes=proposed,
@@ -216,6 +226,25 @@ def _roles(user_information: list[Any]) -> Any:
     }
 
 
+def _user_identity(user_information: list[Any]) -> tuple[bytes | None, bool]:
+    """The passcode of a user identity with one (PS3.7 Table D.3-14, type 2), and whether its answer is awaited."""
+    for item in user_information:
+        if isinstance(item, UserIdentityNegotiation) and item.user_identity_type == _USERNAME_AND_PASSCODE:
+            return item.secondary_field or b"", bool(item.positive_response_requested)
+    return None, False
+
+
+def _with_identity(accept: bytes) -> bytes:
+    """The A-ASSOCIATE-AC with an empty user identity answer (PS3.7 Table D.3-15) in its last item, user information."""
+    at = 74  # the variable items begin (PS3.8 Table 9-17)
+    while accept[at] != _USER_ITEM:
+        at += _item.size + _item.unpack_from(accept, at)[1]
+    answer = _item.pack(_USER_IDENTITY_ANSWER, 2) + bytes(2)
+    length = _item.unpack_from(accept, at)[1] + len(answer)
+    body = accept[6:at] + _item.pack(_USER_ITEM, length) + accept[at + _item.size :] + answer
+    return accept[:2] + struct.pack(">L", len(body)) + body
+
+
 def _accepted(results: list[PresentationContext]) -> Iterator[Context]:
     for context in results:
         if context.result == 0x00:
@@ -223,7 +252,7 @@ def _accepted(results: list[PresentationContext]) -> Iterator[Context]:
 
 
 def _accept(body: bytes, user_information: list[Any], results: list[PresentationContext], roles: list[Any]) -> bytes:
-    """The A-ASSOCIATE-AC. User identity and extended negotiation are not answered: not supported (PS3.7 D.3.3)."""
+    """The A-ASSOCIATE-AC. Extended negotiation is not answered: not supported (PS3.7 D.3.3)."""
     longest, class_uid, version = (
         MaximumLengthNotification(),
         ImplementationClassUIDNotification(),

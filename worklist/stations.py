@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from django.db import Error as DatabaseUnavailable
 
 from ris.models import Station
+from ris.networks import Network, networks
 from ris.selectors import active_stations
 from ris.sight import siblings
 
@@ -22,7 +23,8 @@ class Profile:
     """A calling station as its administrator set it (ris.models.Station). ``pk`` 0: our own probe, which sees nothing.
 
     ``siblings`` are the AE titles of all stations whose rows it may see: its department's, its own among them;
-    ``aliases`` the other AE titles by which it calls or asks.
+    ``aliases`` the other AE titles by which it calls or asks. ``networks``, ``certificate_name`` and
+    ``passcode_digest`` bind it to its machine (worklist.binding); empty they bind it to none.
     """
 
     pk: int = 0
@@ -39,6 +41,9 @@ class Profile:
     default_keys: Mapping[str, str] = field(default_factory=dict)
     mpps_strictness: str = Station.Strictness.LENIENT
     sends_mpps: bool = True
+    networks: tuple[Network, ...] = ()
+    certificate_name: str = ""
+    passcode_digest: str = ""
 
 
 class Stations:
@@ -102,4 +107,7 @@ def of(station: Station, titles: frozenset[str]) -> Profile:
         default_keys=station.default_keys,
         mpps_strictness=station.mpps_strictness,
         sends_mpps=station.sends_mpps,
+        networks=networks(station.allowed_networks),
+        certificate_name=station.certificate_name,
+        passcode_digest=station.passcode_digest,
     )

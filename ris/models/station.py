@@ -5,6 +5,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 from ris.models import profile
+from ris.networks import check_networks
 
 #: PS3.5 6.2 AE: up to 16 characters of the default repertoire, no backslash, no control characters, not all spaces.
 AE_TITLE = RegexValidator(r"^(?! *$)[ -\[\]-~]{1,16}\Z", "An AE title has 1 to 16 printable characters, no backslash.")
@@ -60,6 +61,20 @@ class Station(models.Model):
         help_text="Its worklist shows the rows of this department's stations; without one, only its own",
     )
     is_active = models.BooleanField(default=True)
+    allowed_networks = models.CharField(
+        max_length=250,
+        blank=True,
+        validators=[check_networks],
+        help_text="Where it may call from, such as 192.0.2.0/24, 2001:db8::7/128; empty: from anywhere",
+    )
+    certificate_name = models.CharField(
+        max_length=128,
+        blank=True,
+        help_text="If set it may call by TLS only, with a certificate of this common name or DNS name",
+    )
+    passcode_digest = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="Of the passcode that manage.py station_passcode made"
+    )
     sends_mpps = models.BooleanField(default=True)
     quiet_minutes = models.PositiveSmallIntegerField(
         default=10, help_text="Without MPPS: a study with no new image for so many minutes is complete"

@@ -1,7 +1,6 @@
 """Whatever a peer does below DIMSE has its answer: reliability.md, table A, rows 1 to 37, over raw sockets.
 
-Not here: rows 20 and 21 (a station has no address or certificate of its own), row 28 (user identity is not supported
-and so, as PS3.7 D.3.3.7 says, not looked at); 8 and 142 with TLS are in test_tls.py, flood and load in tests/peers.
+Not here: rows 20, 21 and 28 (test_binding.py), 8 and 142 with TLS (test_tls.py), flood and load (tests/attacks).
 """
 
 import random
