@@ -264,7 +264,10 @@ def test_a_session_that_the_server_ended_is_replaced(scanner):
     scanner.find()
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND datname = current_database()"  # others test beside
+            )
     scanner.echo()
     scanner.find()
 
