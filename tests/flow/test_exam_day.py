@@ -16,7 +16,7 @@ import pytest
 from tests.flow.running import Mllp, Running, order, running
 from tests.waiting import wait_until
 
-CHILDREN = ["web", "worklist_scp", "store_scp", "hl7_listener", "hl7_sender", "worker"]
+CHILDREN = ["web", "worklist_scp", "store_scp", "hl7_listener", "hl7_sender", "mpps_sender", "worker"]
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +115,11 @@ def test_kill_9(sunview, child):
 
 def test_log_holds_no_patient_data(sunview):
     """After all of this no name, patient ID or birth date stands in the log of any process."""
+    with Mllp(sunview.ports["MLLP"]) as his:
+        his.send(*order("LOGGED"))
+    assert "LOGGED" in worklist(sunview, "LOGGED")
     log = sunview.log()
-    assert "MSH-10 DAY1" in log
+    assert "MSH-10 LOGGED" in log
     assert not [planted for planted in ("Hopper", "HOPPER", "P100", "19561209", "1956-12-09") if planted in log]
 
 
