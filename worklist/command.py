@@ -77,7 +77,11 @@ def response(
     tags: tuple[int, ...] = (),
     sop_instance_uid: str | None = None,
 ) -> bytes:
-    """The command set that answers ``request``; an Error Comment (0000,0902) is cut to its 64 characters."""
+    """The command set that answers ``request``; an Error Comment (0000,0902) is cut to its 64 characters.
+
+    ``tags`` name the attributes at fault: as Offending Element (0000,0901) of a composite service (PS3.4 tables B.2-1,
+    K.4-1), as Attribute Identifier List (0000,1005) of a normalized one (PS3.7 annex C).
+    """
     instance = request.sop_instance_uid if sop_instance_uid is None else sop_instance_uid
     parts = []
     if request.sop_class_uid:
@@ -88,14 +92,18 @@ def response(
         _element(0x0800, _us.pack(_DATA_SET if has_data_set else _NO_DATA_SET)),
         _element(0x0900, _us.pack(status)),
     )
+    listed = b"".join(struct.pack("<HH", tag >> 16, tag & 0xFFFF) for tag in tags)
+    is_composite = request.verb.startswith("C-")
+    if listed and is_composite:
+        parts.append(_element(0x0901, listed))
     if comment:
         parts.append(_element(0x0902, _text(comment[:_LONGEST_COMMENT], b" ")))
     if error_id is not None:
         parts.append(_element(0x0903, _us.pack(error_id)))
     if instance:
         parts.append(_element(0x1000, _text(instance, b"\0")))
-    if tags:
-        parts.append(_element(0x1005, b"".join(struct.pack("<HH", tag >> 16, tag & 0xFFFF) for tag in tags)))
+    if listed and not is_composite:
+        parts.append(_element(0x1005, listed))
     body = b"".join(parts)
     return _element(0x0000, struct.pack("<L", len(body))) + body
 

@@ -188,6 +188,18 @@ def test_data_sets_that_are_none(worklist_port):
         assert asking.send(message(5, bad, DATA_SETS["45 cut off"])).response().status == 0x0117, uid
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_key_at_fault_is_the_offending_element(worklist_port):
+    """C-FIND names it in (0000,0901) (PS3.4 table K.4-1), not in the Attribute Identifier List of a DIMSE-N service."""
+    asking = RawPeer(worklist_port).associated()
+    item = bytes.fromhex("40000200 08000000".replace(" ", "")) + b"20251301"
+    data = struct.pack("<HHL", 0x40, 0x100, len(item) + 8) + struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item
+    [refused] = asking.send(message(3, FIND, data)).responses()
+    assert refused.status == 0xA900
+    assert refused.elements[0x0901] == struct.pack("<HHHH", 0x40, 2, 0x40, 3)
+    assert 0x1005 not in refused.elements and list(refused.elements) == sorted(refused.elements)
+
+
 def elements(*pairs: tuple[int, bytes, bytes]) -> bytes:
     """Explicit VR little endian."""
     return b"".join(struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr, len(value)) + value for tag, vr, value in pairs)
