@@ -1,7 +1,6 @@
 """Texts and names as they are compared: wildcards, case, accents, component groups (PS3.4 C.2.2.2.1 and C.2.2.2.4)."""
 
 import re
-import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -34,12 +33,8 @@ def pattern(text: str) -> Callable[[str], object]:
 
 @lru_cache(maxsize=65_536)
 def name_groups(name: str) -> tuple[str, ...]:
-    """The component groups of a person name with case and accents folded, without empty components at their ends.
-
-    Folding takes letters apart; they are put together again, so that ``?`` is one Korean syllable.
-    """
-    folded = unicodedata.normalize("NFC", name_key(name))
-    return tuple(group.strip().rstrip("^ ") for group in folded.split("=")[:_GROUPS])
+    """The component groups of a person name with case and accents folded, without empty components at their ends."""
+    return tuple(group.strip().rstrip("^ ") for group in name_key(name).split("=")[:_GROUPS])
 
 
 def person(asked: str) -> Callable[[str], bool]:

@@ -1,7 +1,7 @@
 from ris.models.change import ALIASES, MARK, StepChange
 from ris.models.event import EventIsAppendOnly, WorkflowEvent
 from ris.models.order import CanceledAppointment, Order, RequestedProcedure, Tombstone
-from ris.models.patient import Patient, PatientIdentifier, Visit, name_key
+from ris.models.patient import Patient, PatientIdentifier, Visit, name_key, plain_letters
 from ris.models.process import Heartbeat
 from ris.models.station import AE_TITLE, Department, ProcedureType, Room, Station, StationAlias
 from ris.models.step import ExpectedInstance, PerformedProcedureStep, ScheduledProcedureStep
@@ -34,4 +34,5 @@ __all__ = [
     "Visit",
     "WorkflowEvent",
     "name_key",
+    "plain_letters",
 ]

@@ -4,11 +4,31 @@ import unicodedata
 
 from django.db import models
 
+#: Three component groups of 64 characters, and some more: folding may take one letter for two.
+_LONGEST_NAME = 324
+#: Latin letters that Unicode does not decompose, as they are written on a keyboard without them.
+_LETTERS = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th", "ß": "ss"}
+    | {"Ø": "O", "Ł": "L", "Đ": "D", "Ð": "D", "Ħ": "H", "Ŧ": "T", "Æ": "AE", "Œ": "OE", "Þ": "TH"}
+)
+#: The voiced sound marks of kana make another sound, and another name.
+_SOUNDS = "\u3099\u309a"
+
+
+def plain_letters(text: str) -> str:
+    """A text without accents: ``Łódź`` is ``Lodz``."""
+    letters = (
+        char for char in unicodedata.normalize("NFKD", text) if char in _SOUNDS or not unicodedata.combining(char)
+    )
+    return "".join(letters).translate(_LETTERS)
+
 
 def name_key(name: str) -> str:
-    """A person name as it is matched: case and accents folded (PS3.4 C.2.2.2.1), groups and carets kept."""
-    decomposed = unicodedata.normalize("NFKD", name.casefold())
-    return "".join(char for char in decomposed if not unicodedata.combining(char))
+    """A person name as it is matched: case and accents folded (PS3.4 C.2.2.2.1), groups and carets kept.
+
+    Folding takes letters apart; they are put together again, so that ``?`` is one Korean syllable.
+    """
+    return unicodedata.normalize("NFC", plain_letters(name.casefold()))[:_LONGEST_NAME]
 
 
 class Patient(models.Model):
@@ -16,8 +36,8 @@ class Patient(models.Model):
 
     patient_id = models.CharField(max_length=64)
     issuer_of_patient_id = models.CharField(max_length=64, blank=True)
-    patient_name = models.CharField(max_length=324, blank=True)
-    name_key = models.CharField(max_length=324, blank=True, editable=False, db_index=True)
+    patient_name = models.CharField(max_length=_LONGEST_NAME, blank=True)
+    name_key = models.CharField(max_length=_LONGEST_NAME, blank=True, editable=False, db_index=True)
     patient_birth_date = models.DateField(null=True, blank=True)
     patient_sex = models.CharField(max_length=1, blank=True)
     patient_address = models.CharField(max_length=250, blank=True)

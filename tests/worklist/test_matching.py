@@ -20,7 +20,7 @@ from worklist import identifier, keys, matching
 from worklist.stations import Profile
 from worklist.status import Failure
 from worklist.view import View
-from worklist.wildcard import pattern
+from worklist.wildcard import pattern, person
 
 pytestmark = pytest.mark.usefixtures("site")
 
@@ -188,6 +188,24 @@ def test_unsupported_keys_are_named():
     """What is in no table, or is a return key only, is known as unsupported (FF01)."""
     asked = query(PatientName="A*", SmokingStatus="YES", SpecialNeeds="LIFT", RequestedContrastAgent="")
     assert sorted(matching.criteria(read(asked)).unsupported) == ["SmokingStatus", "SpecialNeeds"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "matches"),
+    [
+        ("SORENSEN*", "Sørensen^Åse", True),
+        ("lukasiewicz^zazolc", "Łukasiewicz^Zażółć", True),
+        ("YILMAZ^ISIK", "Yılmaz^Işık", True),
+        ("AEGIR", "Ægir", True),
+        ("Ægir", "AEGIR", True),
+        ("ヤマダ^*", "ﾔﾏﾀﾞ^ﾀﾛｳ", True),
+        ("ヤマタ^*", "ﾔﾏﾀﾞ^ﾀﾛｳ", False),
+        ("か*", "がとう^けん", False),
+    ],
+)
+def test_letters_that_are_folded(asked, name, matches):
+    """What a keyboard lacks is folded, letters with strokes too; the marks of kana make another sound and are not."""
+    assert person(asked)(name) is matches
 
 
 ALPHABET = st.sampled_from("ab*?%_[]\\^=' \n")
