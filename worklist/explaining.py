@@ -7,6 +7,7 @@ with the exam's own value, and what was asked by a pattern cannot be told.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
+from itertools import product
 from typing import Any
 
 from django.utils import timezone
@@ -14,7 +15,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from ris import selectors, sight
 from ris.models import ScheduledProcedureStep, Station
-from ris.states import PENDING, StepStatus
+from ris.states import PENDING
 from worklist import identifier, matching, query_log
 from worklist.clock import to_site
 from worklist.entry import Entry, of_any
@@ -26,6 +27,7 @@ from worklist.view import aliases
 
 _STATUS = "ScheduledProcedureStepStatus"
 _DATE, _TIME = "ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTime"
+_ZONE = "TimezoneOffsetFromUTC"
 #: Steps of one accession number that are explained.
 MOST_STEPS = 20
 
@@ -109,9 +111,8 @@ def verdict(case: Case, station: Station, titles: Collection[str], question: Que
     if question is None:
         return _own(step, station, titles)
     keys = _filled(question, station)
-    asked = dict(keys).get(_STATUS, "").split("\\")
-    statuses = PENDING | {status for status in StepStatus if status in asked}
-    found = Verdict(selectors.worklist_obstacles(step, statuses) + sight.hidden_from(step, station, titles))
+    asked = matching.criteria(identifier.asking({_STATUS: dict(keys).get(_STATUS, "")})).statuses
+    found = Verdict(selectors.worklist_obstacles(step, PENDING | asked) + sight.hidden_from(step, station, titles))
     if not station.is_active:
         found.reasons.append("the station is not active: its association is refused")
     _compare(case, keys, found)
@@ -145,22 +146,34 @@ def _filled(question: Question, station: Station) -> tuple[tuple[str, str], ...]
 
 
 def _compare(case: Case, keys: tuple[tuple[str, str], ...], found: Verdict) -> None:
-    """Each key by itself, but date and time, which are one."""
+    """Each key by itself, but date and time, which are one, and what is asked of one item of a sequence."""
+    together: dict[str, dict[str, str]] = {}
     for keyword, value in keys:
-        if not value or keyword in (_DATE, _TIME, *ABOUT_THE_IDENTIFIER):
-            continue
-        if value == query_log.PATTERN or query_log.HASH in value:
-            _compare_hidden(case, keyword, value, found)
+        if value and keyword not in ABOUT_THE_IDENTIFIER:
+            together.setdefault(_group(keyword, value), {})[keyword] = value
+    zone = dict(keys).get(_ZONE, "")
+    for group, asked in together.items():
+        if _is_hidden(asked.get(group, "")):
+            _compare_hidden(case, group, asked[group], found)
         else:
-            _compare_shown(case, {keyword: value}, found)
-    start = {keyword: value for keyword, value in keys if value and keyword in (_DATE, _TIME)}
-    if start:
-        _compare_shown(case, start, found)
+            _compare_shown(case, asked, found, zone if group == _DATE else "")
 
 
-def _compare_shown(case: Case, keys: dict[str, str], found: Verdict) -> None:
+def _group(keyword: str, value: str) -> str:
+    """What is compared together; a value that is hidden by itself."""
+    if _is_hidden(value):
+        return keyword
+    return _DATE if keyword == _TIME else keyword.rpartition(".")[0] or keyword
+
+
+def _is_hidden(value: str) -> bool:
+    return query_log.PATTERN in value.split("\\") or query_log.HASH in value
+
+
+def _compare_shown(case: Case, keys: dict[str, str], found: Verdict, zone: str = "") -> None:
+    """``zone`` is the Timezone Offset From UTC (0008,0201) that the question says for its dates and times."""
     try:
-        criteria = matching.criteria(identifier.asking(keys))
+        criteria = matching.criteria(identifier.asking(keys | ({_ZONE: zone} if zone else {})))
     except Failure as failure:
         found.reasons.append(f"the query is refused with {failure.status:04X}H: {failure}")
         return
@@ -186,7 +199,7 @@ def _sentence(case: Case, keys: dict[str, str]) -> str:
 
 def _compare_hidden(case: Case, keyword: str, value: str, found: Verdict) -> None:
     asked = value.split("\\")
-    if any(query_log.hashed(keyword, own) in asked for own in _own_values(case, keyword)):
+    if any(query_log.hashed(keyword, own) in asked for own in _own_values(case, keyword)) or "*" in asked:
         return
     if query_log.PATTERN in asked:
         found.doubts.append(f"{keyword}: asked by a pattern or range, which is not kept")
@@ -206,6 +219,12 @@ def _own_values(case: Case, keyword: str) -> Iterator[str]:
         if isinstance(each, (date, time)):
             yield f"{each:%Y%m%d}" if isinstance(each, date) else f"{each:%H%M%S}"
         elif each not in (None, ""):
-            yield str(each)
-            if key and key.vr == "PN" and "=" in str(each):
-                yield from str(each).split("=")
+            yield from _names(str(each)) if key and key.vr == "PN" else (str(each),)
+
+
+def _names(name: str) -> Iterator[str]:
+    """All that a key without wildcards may say of a name: one component group, or each of them or nothing in its place
+    (PS3.5 6.2.1.2)."""
+    groups = name.split("=")
+    yield from groups
+    yield from ("=".join(said) for said in product(*((group, "") for group in groups)) if any(said))

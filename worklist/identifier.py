@@ -10,7 +10,7 @@ from pydicom.datadict import DicomDictionary, dictionary_VR, tag_for_keyword
 
 from worklist import encoding
 from worklist.encoding import MalformedDataset
-from worklist.keys import ABOUT_THE_IDENTIFIER, STEP_BY_KEYWORD, STEP_SEQUENCE
+from worklist.keys import STEP_BY_KEYWORD, STEP_SEQUENCE
 
 #: ISO 2022 IR 58 in G1 (PS3.3 table C.12-4).
 GB2312_ESCAPE = b"\x1b$)A"
@@ -30,6 +30,14 @@ class Element:
     vr: str
     values: tuple[str, ...] = ()
     items: tuple["Identifier", ...] = ()
+
+    @property
+    def sought(self) -> tuple[str, ...]:
+        """The values that are asked for; none for universal matching.
+
+        A stack that cannot write an empty US sends 0 (dcmjs does, unasked), and 0 is no Pregnancy Status (PS3.3 C.3.4).
+        """
+        return tuple(value for value in self.values if (self.vr, value) != ("US", "0"))
 
     @property
     def is_private(self) -> bool:
@@ -54,28 +62,35 @@ def read(data: bytes, implicit_vr: bool, character_set: str = "ISO_IR 192") -> I
 
 
 def keys(identifier: Identifier) -> Iterator[tuple[str, str]]:
-    """What an identifier asks to match: (keyword, value) of each key with a value, as ``asking`` takes them."""
+    """What an identifier asks to match: (keyword, value) of each key with a value, as ``asking`` takes them.
+
+    Timezone Offset From UTC (0008,0201) is among them: it says what the dates and times mean.
+    """
     for element in identifier:
         nested = [key for item in element.items for key in keys(item)]
         if element.keyword == STEP_SEQUENCE:
             yield from nested
         elif element.items:
             yield from ((f"{element.keyword}.{keyword}", value) for keyword, value in nested)
-        elif element.values and not element.is_group_length and element.keyword not in ABOUT_THE_IDENTIFIER:
-            yield element.keyword or f"{element.tag:08X}", "\\".join(element.values)
+        elif element.sought and not element.is_group_length and element.keyword != "SpecificCharacterSet":
+            yield element.keyword or f"{element.tag:08X}", "\\".join(element.sought)
 
 
 def asking(keys: Mapping[str, str]) -> Identifier:
     """An identifier with these keys, as ``Keyword`` or ``Sequence.Keyword``, each where Table K.6-1 has it; several
-    values with backslashes."""
+    values with backslashes. Keys of one sequence are in one item."""
     beside: list[Element] = []
     inside: list[Element] = []
+    items: dict[str, list[Element]] = {}
     for path, value in keys.items():
         sequence, _dot, keyword = path.rpartition(".")
         element = _element(keyword, values=tuple(part for part in value.split("\\") if part))
         if sequence:
-            element = _element(sequence, items=((element,),))
-        (inside if element.keyword in STEP_BY_KEYWORD else beside).append(element)
+            items.setdefault(sequence, []).append(element)
+        else:
+            (inside if keyword in STEP_BY_KEYWORD else beside).append(element)
+    for sequence, nested in items.items():
+        (inside if sequence in STEP_BY_KEYWORD else beside).append(_element(sequence, items=(tuple(nested),)))
     return (*beside, *([_element(STEP_SEQUENCE, items=(tuple(inside),))] if inside else ()))
 
 

@@ -35,7 +35,7 @@ class Match(Enum):
     UID = "list of UIDs"
     WINDOW = "single value, range; date and time combined"
     STATION = "single value, any of the station's AE titles and their aliases"
-    STATUS = "single value; without one, what is pending"
+    STATUS = "single value, wildcard; without one, what is pending"
     SEQUENCE = "sequence, at most one item"
 
 
@@ -184,7 +184,7 @@ ISSUER_KEYS = (
 OTHER_ID_KEYS = (
     Key("PatientID", "1", Match.WILDCARD, "value", is_identifier=True),
     Key("IssuerOfPatientID", "3", Match.WILDCARD, "issuer", is_identifier=True),
-    Key("TypeOfPatientID", "1", Match.SINGLE, lambda _other: "TEXT"),
+    Key("TypeOfPatientID", "1", Match.WILDCARD, lambda _other: "TEXT"),
 )
 #: PS3.3 table 10-11.
 REFERENCE_KEYS = (
@@ -225,7 +225,7 @@ KEYS: tuple[Key, ...] = (
     Key("RequestedProcedureCodeSequence", "1C", Match.SEQUENCE, _procedure_code, items=CODE_KEYS),
     Key("StudyInstanceUID", "1", Match.UID, "study_instance_uid", is_identifier=True),
     Key("ReferencedStudySequence", "2", Match.NONE, _nothing, items=REFERENCE_KEYS),
-    Key("RequestedProcedurePriority", "2", Match.SINGLE, "priority"),
+    Key("RequestedProcedurePriority", "2", Match.WILDCARD, "priority"),
     Key("ReasonForTheRequestedProcedure", "3", Match.WILDCARD, "reason"),
     Key("RequestedProcedureComments", "3", Match.WILDCARD, "comments"),
     Key("PatientTransportArrangements", "2", Match.WILDCARD, "transport_arrangements"),
@@ -249,7 +249,7 @@ KEYS: tuple[Key, ...] = (
     Key("IssuerOfPatientID", "3", Match.WILDCARD, "issuer_of_patient_id", is_identifier=True),
     Key("OtherPatientIDsSequence", "3", Match.SEQUENCE, "other_ids", items=OTHER_ID_KEYS),
     Key("PatientBirthDate", "2", Match.DATE, "patient_birth_date"),
-    Key("PatientSex", "2", Match.SINGLE, "patient_sex"),
+    Key("PatientSex", "2", Match.WILDCARD, "patient_sex"),
     Key("PatientWeight", "2", Match.NUMBER, "patient_weight"),
     Key("PatientSize", "3", Match.NUMBER, "patient_size"),
     Key("PatientAddress", "3", Match.WILDCARD, "patient_address"),

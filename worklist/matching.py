@@ -144,7 +144,7 @@ def _match(key: Key, values: list[str], found: Criteria, start: dict[str, str]) 
     elif any(not value.strip("*") for value in values) and key.match not in (Match.DATE, Match.TIME, Match.NUMBER):
         return  # a lone asterisk matches all, also what has no value (PS3.4 C.2.2.2.4)
     elif key.match is Match.STATUS:
-        found.statuses = frozenset(status for status in SHOWN if status in values)
+        found.statuses = frozenset(status for status in SHOWN if any(pattern(value)(status) for value in values))
     elif key.match is Match.STATION:
         found.stations = frozenset(values)
     else:
@@ -219,13 +219,10 @@ def _window(start: dict[str, str], offset: str) -> clock.Window:
 
 
 def _values(element: Element) -> list[str]:
-    """The key's values; none for universal matching.
-
-    A stack that cannot write an empty US sends 0 (dcmjs does, unasked), and 0 is no Pregnancy Status (PS3.3 C.3.4).
-    """
+    """The key's values; none for universal matching."""
     if any("\0" in text for text in element.values):
         raise _mismatch(f"{element.keyword} holds a NUL character", element.keyword)
-    return [value for value in element.values if (element.vr, value) != ("US", "0")]
+    return list(element.sought)
 
 
 def _mismatch(comment: str, *keywords: str) -> Failure:

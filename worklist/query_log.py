@@ -5,10 +5,12 @@ import hmac
 import json
 import re
 from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
 
 from django.conf import settings
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from ris.models import name_key
+from worklist.wildcard import name_groups
 
 #: The keys whose values are kept as they were asked, and the shape that they must have: none of them can name anybody.
 READABLE: dict[str, re.Pattern[str]] = {
@@ -20,8 +22,15 @@ READABLE: dict[str, re.Pattern[str]] = {
         ("Modality", "ScheduledProcedureStepStatus", "RequestedProcedurePriority", "PatientSex"),
         re.compile(r"[A-Z0-9 _*?]{1,16}"),
     ),
-    "ScheduledProcedureStepStartDate": re.compile(r"[0-9*? -]{1,18}"),
-    "ScheduledProcedureStepStartTime": re.compile(r"[0-9.*? -]{1,28}"),
+    **dict.fromkeys(
+        ("ScheduledProcedureStepStartDate", "ScheduledProcedureStepEndDate", "IssueDateOfImagingServiceRequest"),
+        re.compile(r"[0-9*? -]{1,24}"),
+    ),
+    **dict.fromkeys(
+        ("ScheduledProcedureStepStartTime", "ScheduledProcedureStepEndTime", "IssueTimeOfImagingServiceRequest"),
+        re.compile(r"[0-9.*? -]{1,36}"),
+    ),
+    "TimezoneOffsetFromUTC": re.compile(r"[+-][0-9]{4}"),
 }
 #: What stands for a value with wildcards or a range of birth dates: it cannot be compared by its hash.
 PATTERN = "pattern"
@@ -40,8 +49,8 @@ def hidden(keyword: str, value: str) -> str:
 
 def _hidden(keyword: str, value: str) -> str:
     readable = READABLE.get(keyword)
-    if not value or (readable and readable.fullmatch(value)):
-        return value
+    if not value.strip("*") or (readable and readable.fullmatch(value)):
+        return value  # a lone asterisk asks for everybody
     if "*" in value or "?" in value or (keyword == "PatientBirthDate" and "-" in value):
         return PATTERN
     return hashed(keyword, value)
@@ -54,8 +63,20 @@ def hashed(keyword: str, value: str) -> str:
 
 
 def normal(keyword: str, value: str) -> str:
-    """A value as it is compared: names without case, accents and empty ends (PS3.5 6.2.1.2), others without padding."""
-    return name_key(value).rstrip("^ ") if keyword.endswith("Name") or "Physician" in keyword else value.strip(" \0")
+    """A value as it is compared: names without case, accents and empty ends (PS3.5 6.2.1.2), numbers as such, others
+    without padding."""
+    tag = tag_for_keyword(keyword.rpartition(".")[2])
+    vr = dictionary_VR(tag) if tag else ""
+    if vr == "PN":
+        return "=".join(name_groups(value)).rstrip("=")
+    return _number(value) if vr in ("DS", "US") else value.strip(" \0")
+
+
+def _number(value: str) -> str:
+    try:
+        return str(Decimal(value).normalize())
+    except InvalidOperation:
+        return value
 
 
 def digest(keys: Iterable[Iterable[str]], asked: Iterable[str]) -> str:

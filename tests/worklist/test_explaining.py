@@ -1,8 +1,11 @@
 """Why an exam is on a list or not. Covered: each kind of key, hidden values, profiles, status, what cannot be told."""
 
+from decimal import Decimal
+
 import pytest
 
 from ris import sight
+from ris.inputs import Code
 from ris.models import ScheduledProcedureStep, Station
 from ris.services import performing, scheduling
 from tests import making
@@ -16,7 +19,9 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def step(site) -> ScheduledProcedureStep:
     """A CT on 23 November 2026 at nine, of Grace Hopper."""
-    return making.only_step(making.placed("4711", making.step_request(station_ae_titles=("CT1",))))
+    return making.only_step(
+        making.placed("4711", making.step_request(station_ae_titles=("CT1",)), patient_weight=Decimal("71.5"))
+    )
 
 
 def told(step, question: Question | None = None, station: str = "CT1") -> Verdict:
@@ -77,6 +82,14 @@ ON, OFF = "ON", "OFF"
             "RequestedProcedureCodeSequence.CodeValue: the query asked for another one",
         ),
         ("AccessionNumber=NONE", OFF, "AccessionNumber: the query asked for another one"),
+        ("PatientName=*", ON, ""),
+        ("PatientID=**", ON, ""),
+        ("PatientWeight=71.50", ON, ""),
+        ("PatientWeight=71.6", OFF, "PatientWeight: the query asked for another one"),
+        ("ScheduledProcedureStepStatus=SCH*", ON, ""),
+        ("ScheduledProcedureStepEndTime=09-10", ON, ""),
+        ("IssueDateOfImagingServiceRequest=20200101-", ON, ""),
+        ("ScheduledProcedureStepStartDate=20261122 - 20261123 ", ON, ""),
     ],
 )
 def test_each_key(step, as_asked, key, state, sentence):
@@ -107,6 +120,24 @@ def test_date_and_time_are_one(step):
     assert reason.startswith("ScheduledProcedureStepStartDate and ScheduledProcedureStepStartTime: ")
 
 
+def test_the_questions_own_zone_counts(step):
+    """Nine o'clock in Dublin is the evening of the day before in Honolulu."""
+    zone = "TimezoneOffsetFromUTC=-1000"
+    for ask in (lambda *texts: Question.said(texts), logged):
+        assert told(step, ask("ScheduledProcedureStepStartDate=20261122", zone)).state == ON
+        assert told(step, ask("ScheduledProcedureStepStartDate=20261123", zone)).state == OFF
+        assert told(step, ask("Modality=CT", zone)).state == ON
+
+
+def test_what_is_asked_of_one_item_is_asked_together(site):
+    """One protocol code has the value, another the meaning: no item has both (PS3.4 C.2.2.2.6)."""
+    codes = (Code("P1", "99X", "head"), Code("P2", "99X", "neck"))
+    step = making.only_step(making.placed("1", making.step_request(station_ae_titles=("CT1",), protocol_codes=codes)))
+    value, meaning = "ScheduledProtocolCodeSequence.CodeValue=P1", "ScheduledProtocolCodeSequence.CodeMeaning="
+    assert told(step, Question.said((value, meaning + "head"))).state == ON
+    assert told(step, Question.said((value, meaning + "neck"))).state == OFF
+
+
 def test_what_was_asked_by_a_pattern_cannot_be_told(step):
     """The log has not kept it; asked anew it can be told."""
     found = told(step, logged("PatientName=Hop*", "Modality=CT"))
@@ -120,7 +151,15 @@ def test_a_name_in_three_groups(site):
     """A name asked for in one group is any of the patient's groups, by hash too."""
     patient = making.GRACE.__class__(**{**vars(making.GRACE), "patient_name": "Yamada^Taro=山田^太郎=やまだ^たろう"})
     step = making.only_step(making.placed("1", making.step_request(station_ae_titles=("CT1",)), patient=patient))
-    for name in ("yamada^taro", "山田^太郎", "やまだ^たろう"):
+    for name in (
+        "yamada^taro",
+        "山田^太郎",
+        "やまだ^たろう",
+        "YAMADA^taro=山田^太郎",
+        "=山田^太郎",
+        "Yamada^Taro=",
+        "==やまだ^たろう",
+    ):
         assert told(step, Question.said((f"PatientName={name}",))).state == ON
         assert told(step, logged(f"PatientName={name}")).state == ON
 

@@ -140,6 +140,9 @@ PatientID=P20                                           |
 PatientSex=F                                            | BCEJLNRU
 PatientSex=F\\O                                         | BCEGJLNRU
 PatientSex=M & Modality=MR                              | FH
+PatientSex=?                                            | ABCDEFGHIJLMNOPQRU
+PatientSex=*                                            | ABCDEFGHIJKLMNOPQRSU
+PatientSex=f                                            |
 PatientBirthDate=19800101                               | D
 PatientBirthDate=19800101-19811231                      | DEF
 PatientBirthDate=-19440404                              | KLM
@@ -198,6 +201,10 @@ ScheduledProcedureStepStatus=SCHEDULED                  | ABCDEFGHIJKLMNOPQRSU
 ScheduledProcedureStepStatus=STARTED                    | V
 ScheduledProcedureStepStatus=COMPLETED                  |
 ScheduledProcedureStepStatus=*                          | ABCDEFGHIJKLMNOPQRSU
+ScheduledProcedureStepStatus=SCHED*                     | ABCDEFGHIJKLMNOPQRSU
+ScheduledProcedureStepStatus=ST*                        | V
+ScheduledProcedureStepStatus=S*                         | ABCDEFGHIJKLMNOPQRSUV
+ScheduledProcedureStepStatus=scheduled                  |
 ScheduledProcedureStepEndDate=20261124 & Modality=CT    | CDE
 ScheduledProcedureStepEndTime=-0100 & Modality=CT       | ACD
 AccessionNumber=ACC-A                                   | A
@@ -205,6 +212,8 @@ AccessionNumber=ACC-?                                   | ABCDEFGHIJKLMNOPQRSU
 AccessionNumber=acc-A                                   |
 AccessionNumber=ACC-A\\ACC-B\\ACC-T                     | AB
 RequestedProcedurePriority=STAT                         | B
+RequestedProcedurePriority=ST?T                         | B
+RequestedProcedurePriority=stat                         |
 RequestedProcedureID=RP*                                | ABCDEFGHIJKLMNOPQRSU
 RequestedProcedureDescription=*head                     | ABCDEFGHIJKLMNOPQRSU
 PlacerOrderNumberImagingServiceRequest=K                | K
