@@ -6,7 +6,6 @@ written with pydicom, and write it again.
 
 import struct
 import threading
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, time
@@ -14,7 +13,7 @@ from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Any
 
-from ris.models import Station
+from ris.models import Station, plain_letters
 from worklist.entry import Entry
 from worklist.identifier import Identifier
 from worklist.keys import BY_KEYWORD, Key
@@ -58,10 +57,15 @@ def asked(identifier: Identifier) -> Asked:
 
 def _names(identifier: Identifier, table: Mapping[str, Key]) -> Names:
     return tuple(
-        (key.keyword, _names(one.items[0], key.by_keyword) or None if one.items else None)
+        (key.keyword, _names(one.items[0], key.by_keyword) if one.items and _says(one.items[0]) else None)
         for one in identifier
         if (key := table.get(one.keyword))
     )
+
+
+def _says(item: Identifier) -> bool:
+    """Whether an item names anything, known or not; a group length is nothing (PS3.5 7.2)."""
+    return any(not element.is_group_length for element in item)
 
 
 @lru_cache(maxsize=256)
@@ -73,7 +77,7 @@ def _keys(names: Names, table: Mapping[str, Key], character_set: bool = False) -
     found = []
     for keyword, inside in names:
         key = table[keyword]
-        found.append((key, (_keys(inside, key.by_keyword) if inside else whole(key)) if key.items else None))
+        found.append((key, (whole(key) if inside is None else _keys(inside, key.by_keyword)) if key.items else None))
     return Asked(tuple(found), character_set)
 
 
@@ -128,7 +132,7 @@ class Writer:
     def _encode(self, entry: Entry) -> tuple[bytes, tuple[str, ...]]:
         self._lost, self._extended = [], False
         body = self._elements(entry, self._form.asked)
-        if self._form.asked.character_set or self._extended:
+        if (self._form.asked.character_set or self._extended) and not self._repertoire.is_default:
             body = self._element(_SPECIFIC_CHARACTER_SET, "CS", self._repertoire.value) + body
         return body, tuple(dict.fromkeys(self._lost))
 
@@ -184,8 +188,7 @@ class Writer:
         self._lost.append(key.keyword)
         if leave_out:
             return ""
-        plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
-        return plain.encode("ascii", "replace").decode("ascii")
+        return plain_letters(text).encode("ascii", "replace").decode("ascii")
 
     def _bytes(self, text: str) -> bytes:
         self._extended = self._extended or not text.isascii()

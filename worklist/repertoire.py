@@ -88,6 +88,11 @@ class Repertoire:
         self._g0 = _ROMAJI if first == "ISO 2022 IR 13" else _ASCII
 
     @property
+    def is_default(self) -> bool:
+        """Whether it is the default repertoire, of which Specific Character Set says nothing (PS3.3 C.12.1.1.2)."""
+        return self.terms in (("",), ("ISO_IR 6",))
+
+    @property
     def value(self) -> bytes:
         """As it stands in an answer."""
         return "\\".join(self.terms).encode("ascii")

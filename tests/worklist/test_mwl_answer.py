@@ -98,6 +98,27 @@ def test_only_what_was_asked_for_comes_back(db):
     assert [element.keyword for element in whole] == ["CodeValue", "CodingSchemeDesignator", "CodeMeaning"]
 
 
+def test_an_item_asks_for_what_it_names(db):
+    """Nothing of ours in it is nothing, not all; a group length is no attribute (PS3.5 7.2)."""
+    for keyword in ("SmokingStatus", "PatientWeight"):
+        identifier, item = Dataset(), Dataset()
+        setattr(item, keyword, None)
+        identifier.ScheduledProcedureStepSequence = [item]
+        assert not answer(planned(), identifier).ScheduledProcedureStepSequence[0]
+    identifier, item = Dataset(), Dataset()
+    item.add_new(0x00400000, "UL", 8)
+    identifier.ScheduledProcedureStepSequence = [item]
+    assert "Modality" in answer(planned(), identifier).ScheduledProcedureStepSequence[0]
+
+
+def test_nothing_is_said_of_the_default_repertoire(db):
+    """It has no defined term (PS3.3 table C.12-2), and Specific Character Set is Type 1C: not there."""
+    identifier = Dataset()
+    identifier.SpecificCharacterSet, identifier.PatientName = None, None
+    assert "SpecificCharacterSet" not in answer(planned(), identifier, "ISO_IR 6")
+    assert answer(planned(), identifier, "ISO_IR 100").SpecificCharacterSet == "ISO_IR 100"
+
+
 def test_an_empty_step_sequence_asks_for_all_of_it(db):
     """PS3.4 C.2.2.2.6: universal matching on the sequence."""
     identifier = Dataset()
@@ -113,6 +134,9 @@ def test_an_empty_step_sequence_asks_for_all_of_it(db):
         ("Müller^Jürgen", "ISO_IR 100", "Müller^Jürgen"),
         ("Müller^Jürgen", "ISO_IR 6", "Muller^Jurgen"),
         ("Dvořák^Ludvík", "ISO_IR 100", "Dvorak^Ludvik"),
+        ("Łukasz^Żółć", "ISO_IR 100", "Lukasz^Zolc"),
+        ("Sørensen^Æsa", "ISO_IR 6", "Sorensen^AEsa"),
+        ("Strauß", "ISO_IR 6", "Strauss"),
         ("Yamada^Tarou=山田^太郎=やまだ^たろう", "ISO_IR 192", "Yamada^Tarou=山田^太郎=やまだ^たろう"),
         ("Yamada^Tarou=山田^太郎", "ISO_IR 100", "Yamada^Tarou"),
         ("山田^太郎", "ISO_IR 100", "??^??"),
