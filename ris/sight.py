@@ -1,10 +1,13 @@
 """What each station sees of the schedule: its department's rows, as far as its own rules do not hide them."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from ris import selectors, visibility
 from ris.models import ScheduledProcedureStep, Station
+
+#: What else keeps a step off a station's list, a sentence each: ``worklist`` adds what it fills into the questions.
+further: list[Callable[[ScheduledProcedureStep, Station], list[str]]] = []
 
 
 def siblings() -> dict[int, frozenset[str]]:
@@ -38,4 +41,4 @@ def station_obstacles(step: ScheduledProcedureStep, station: Station, titles: Co
         obstacles.append(f"the step is assigned to {', '.join(assigned)}")
     if not station.is_active:
         obstacles.append("the station is not active: its association is refused")
-    return obstacles
+    return obstacles + [sentence for more in further for sentence in more(step, station)]

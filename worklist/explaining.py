@@ -126,6 +126,16 @@ def verdict(case: Case, station: Station, titles: Collection[str], question: Que
     return found
 
 
+def filled_in(step: ScheduledProcedureStep, station: Station) -> list[str]:
+    """What the station's profile fills in, where it asks for no more than its own, and the step is not; a sentence
+    each."""
+    keys = _filled(Question((("ScheduledStationAETitle", station.ae_title),)), station)[1:]
+    found = Verdict()
+    if keys:
+        _compare(Case(step, of_any(step.pk), aliases()), keys, found)
+    return [f"{reason} (the profile fills in what the scanner leaves empty)" for reason in found.reasons]
+
+
 def _own(step: ScheduledProcedureStep, station: Station, titles: Collection[str]) -> Verdict:
     found = Verdict(sight.station_obstacles(step, station, titles))
     if (

@@ -200,6 +200,25 @@ def test_what_the_profile_fills_in(step, monkeypatch):
     assert not any(reason.startswith("Modality") for reason in told(step, Question.said(("Modality=CT",))).reasons)
 
 
+def test_what_the_profile_fills_in_hides_from_its_own_list(step):
+    """A scanner that asks for no more than its own is not given it: command, page and API say so, and only then."""
+    station = Station.objects.filter(ae_title="CT1")
+    for keys, state in (
+        ({"Modality": "MR"}, OFF),
+        ({"ScheduledProcedureStepStartDate": "20261124-"}, OFF),
+        ({"ScheduledProcedureStepStartDate": "20261123", "ScheduledProcedureStepStartTime": "0800-1000"}, ON),
+        ({"ScheduledStationAETitle": "CT2"}, ON),
+    ):
+        station.update(default_keys=keys)
+        found = told(step)
+        assert found.state == state, keys
+        assert sight.station_obstacles(step, station.get(), {"CT1"}) == found.reasons
+    station.update(default_keys={"Modality": "MR"})
+    assert told(step).reasons == [
+        "Modality: the query asked for MR, the step has CT (the profile fills in what the scanner leaves empty)"
+    ]
+
+
 def test_an_exam_that_has_started(step):
     """It is on no list, but answers a scanner that asks for STARTED."""
     performing.start(making.begun("1.2.3", step), making.SCANNER)
