@@ -24,7 +24,7 @@ from worklist.dimse import (
     SUCCESS,
     VERIFICATION,
 )
-from worklist.keys import KEYS, Key
+from worklist.keys import KEYS, Key, Match
 from worklist.mpps import NOT_SUPPORTED
 from worklist.mpps_table import RULES, Rule
 from worklist.repertoire import CODE_SETS
@@ -215,7 +215,7 @@ def _optional(keys: Iterable[Key], inside: str = "") -> Iterator[str]:
     """Optional matching keys that are matched, those inside sequences behind the sequence."""
     for key in keys:
         name = inside + dictionary_description(key.tag)
-        if not key.required and key.match.name != "NONE" and not key.items:
+        if not key.required and key.match not in (Match.NONE, Match.UNSUPPORTED) and not key.items:
             yield name
         yield from _optional(key.items, f"{name} > ")
 

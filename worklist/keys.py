@@ -22,10 +22,12 @@ class Match(Enum):
     """Kinds of matching (PS3.4 C.2.2.2); an empty key always matches everything.
 
     Several values of one key mean any of them. NONE: nothing is known of the attribute, so it cannot be matched, and a
-    query that gives a value for it is answered with FF01H.
+    query that gives a value for it is answered with FF01H; UNSUPPORTED: so is any query that names it, and
+    nothing is returned.
     """
 
     NONE = "none"
+    UNSUPPORTED = "not supported"
     SINGLE = "single value"
     WILDCARD = "single value, wildcard"
     PERSON = "single value, wildcard; case and accents do not count"
@@ -174,6 +176,7 @@ CODE_KEYS = (
     Key("CodeMeaning", "1", Match.WILDCARD, "meaning"),
     Key("LongCodeValue", "1C", Match.WILDCARD, "long", is_identifier=True),
 )
+PROTOCOL_KEYS = (*CODE_KEYS, Key("ProtocolContextSequence", "3", Match.UNSUPPORTED))
 #: PS3.3 table 10-17 (HL7v2 Hierarchic Designator).
 ISSUER_KEYS = (
     Key("LocalNamespaceEntityID", "1C", Match.WILDCARD, "name", is_identifier=True),
@@ -205,7 +208,9 @@ STEP_KEYS: tuple[Key, ...] = (
     Key("Modality", "1", Match.SINGLE, _modality, required=True),
     Key("ScheduledPerformingPhysicianName", "2", Match.PERSON, "performing_physician", required=True),
     Key("ScheduledProcedureStepDescription", "1C", Match.WILDCARD, lambda entry: entry.step_description or entry.title),
-    Key("ScheduledProtocolCodeSequence", "1C", Match.SEQUENCE, _protocol_codes, items=CODE_KEYS),
+    Key("ScheduledProtocolCodeSequence", "1C", Match.SEQUENCE, _protocol_codes, items=PROTOCOL_KEYS),
+    Key("ReferencedDefinedProtocolSequence", "3", Match.UNSUPPORTED),
+    Key("ReferencedPerformedProtocolSequence", "3", Match.UNSUPPORTED),
     Key("ScheduledStationName", "2", Match.WILDCARD, _station_name),
     Key("ScheduledProcedureStepLocation", "2", Match.WILDCARD, "location|room_location|room"),
     Key("PreMedication", "2C", Match.WILDCARD, "pre_medication"),
@@ -220,10 +225,14 @@ STEP_SEQUENCE = "ScheduledProcedureStepSequence"
 
 #: The attributes beside it.
 KEYS: tuple[Key, ...] = (
+    Key("ScheduledSpecimenSequence", "3", Match.UNSUPPORTED),
+    Key("BarcodeValue", "3", Match.UNSUPPORTED),
     Key("RequestedProcedureID", "1", Match.WILDCARD, _id("requested_procedure_id"), is_identifier=True),
     Key("RequestedProcedureDescription", "1C", Match.WILDCARD, "title"),
     Key("RequestedProcedureCodeSequence", "1C", Match.SEQUENCE, _procedure_code, items=CODE_KEYS),
     Key("StudyInstanceUID", "1", Match.UID, "study_instance_uid", is_identifier=True),
+    Key("StudyDate", "3", Match.UNSUPPORTED),
+    Key("StudyTime", "3", Match.UNSUPPORTED),
     Key("ReferencedStudySequence", "2", Match.NONE, _nothing, items=REFERENCE_KEYS),
     Key("RequestedProcedurePriority", "2", Match.WILDCARD, "priority"),
     Key("ReasonForTheRequestedProcedure", "3", Match.WILDCARD, "reason"),
@@ -247,11 +256,13 @@ KEYS: tuple[Key, ...] = (
     Key("PatientName", "1", Match.PERSON, lambda entry: entry.patient_name or "UNKNOWN", required=True),
     Key("PatientID", "1", Match.WILDCARD, "patient_id", required=True, is_identifier=True),
     Key("IssuerOfPatientID", "3", Match.WILDCARD, "issuer_of_patient_id", is_identifier=True),
+    Key("IssuerOfPatientIDQualifiersSequence", "3", Match.UNSUPPORTED),
     Key("OtherPatientIDsSequence", "3", Match.SEQUENCE, "other_ids", items=OTHER_ID_KEYS),
     Key("PatientBirthDate", "2", Match.DATE, "patient_birth_date"),
     Key("PatientSex", "2", Match.WILDCARD, "patient_sex"),
     Key("PatientWeight", "2", Match.NUMBER, "patient_weight"),
     Key("PatientSize", "3", Match.NUMBER, "patient_size"),
+    Key("PatientPrimaryLanguageCodeSequence", "3", Match.UNSUPPORTED),
     Key("PatientAddress", "3", Match.WILDCARD, "patient_address"),
     Key("PatientTelephoneNumbers", "3", Match.WILDCARD, "telephone"),
     Key("PatientComments", "3", Match.WILDCARD, "patient_comments"),
@@ -261,6 +272,8 @@ KEYS: tuple[Key, ...] = (
     Key("MedicalAlerts", "2", Match.WILDCARD, "medical_alerts"),
     Key("Allergies", "2", Match.WILDCARD, "allergies"),
     Key("SpecialNeeds", "2", Match.NONE),
+    Key("PertinentDocumentsSequence", "3", Match.UNSUPPORTED),
+    Key("HL7StructuredDocumentReferenceSequence", "1C", Match.UNSUPPORTED),
     Key("AdditionalPatientHistory", "3", Match.WILDCARD, "clinical_information"),
     # Says in which zone the answer's dates and times are; never matched (Table K.6-1a).
     Key("TimezoneOffsetFromUTC", "1C", Match.NONE, _offset),

@@ -110,7 +110,7 @@ def _match_element(
     element: Element, table: Mapping[str, Key], found: Criteria, left: dict[str, str], start: dict[str, str]
 ) -> None:
     key = table.get(element.keyword)
-    if key is None or (key.vr == "SQ") != (element.vr == "SQ"):
+    if key is None or key.match is Match.UNSUPPORTED or (key.vr == "SQ") != (element.vr == "SQ"):
         found.unsupported.append(element.keyword or f"{element.tag:08X}")
     elif element.vr == "SQ":
         _match_sequence(key, _item(element), found)

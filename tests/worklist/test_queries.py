@@ -258,6 +258,10 @@ TimezoneOffsetFromUTC=+0000
 UNSUPPORTED = """
 SpecialNeeds=LIFT
 SmokingStatus=
+BarcodeValue=
+StudyDate=20261124
+ScheduledSpecimenSequence.ContainerIdentifier=X
+PertinentDocumentsSequence.ReferencedSOPInstanceUID=
 ReferencedStudySequence.ReferencedSOPInstanceUID=1.2.3
 IssuerOfAccessionNumberSequence.UniversalEntityID=1.2.3
 SeriesDescription=x & PatientName=*
