@@ -16,6 +16,6 @@ def fold(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ris", "0005_canceled_appointment")]
+    dependencies = [("ris", "0006_station_binding")]
 
     operations = [migrations.RunPython(fold, migrations.RunPython.noop)]
