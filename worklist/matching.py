@@ -6,7 +6,7 @@ from datetime import date, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from ris.states import PENDING
+from ris.states import PENDING, StepStatus
 from worklist import clock
 from worklist.entry import SHOWN, Entry
 from worklist.identifier import Element, Identifier
@@ -39,7 +39,7 @@ class Criteria:
     conditions: list[Condition] = field(default_factory=list)
     window: clock.Window = field(default_factory=clock.Window)
     stations: frozenset[str] | None = None
-    statuses: frozenset[str] = PENDING
+    statuses: frozenset[StepStatus] = PENDING
     unsupported: list[str] = field(default_factory=list)
     start: tuple[str, ...] = ()
 
