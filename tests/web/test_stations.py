@@ -331,7 +331,8 @@ def test_explain_station_by_station(ada, step):
     assert "The step is assigned to CT1." in shown
     assert "Hopper" not in shown
     assert f"explain/?{number}" not in shown
-    assert "No order has this accession number" in explained(ada, accession="NONE").content.decode()
+    assert "last asked" not in shown
+    assert shown.count("has never asked") == 7
 
 
 def test_explain_a_logged_question(ada, step, ct1):
@@ -361,6 +362,18 @@ def test_explain_all_that_a_station_asked(ada, step, ct1):
     assert "Modality: the query asked for MR, the step has CT." in answer.content.decode()
 
 
+def test_explain_what_its_own_station_asked(ada, step, ct1):
+    """Without a station chosen, the last questions of the one it is assigned to: asked in vain by the wrong title."""
+    asked(ct1, ("ScheduledStationAETitle", "CT9"))
+    asked(Station.objects.get(ae_title="MR1"), ("Modality", "MR"))
+    answer = explained(ada, accession=step.requested_procedure.order.accession_number)
+    [each] = answer.context["explained"]
+    assert next(iter(states(answer))) == "CT1"
+    [(question, verdict)] = each.questions
+    assert (question.words, verdict.state) == ("ScheduledStationAETitle = CT9", "OFF")
+    assert "No station has the AE title CT9." in answer.content.decode()
+
+
 def test_explain_a_question_it_would_ask(ada, step, ct1):
     """Keys as lines; a line that is no key is named; a question that is gone too."""
     number = step.requested_procedure.order.accession_number
@@ -377,3 +390,29 @@ def test_the_exams_page_leads_there(ada, molly, step):
     address = f"/exams/{step.requested_procedure_id}/"
     assert 'action="/stations/explain/"' in ada.get(address).content.decode()
     assert 'action="/stations/explain/"' not in molly.get(address).content.decode()
+
+
+def test_explain_when_a_scanner_last_asked(ada, step, ct1):
+    """An exam that nothing keeps off is missed by a scanner that has not asked."""
+    asked(ct1, ("Modality", "CT"), last=timezone.now() - timedelta(hours=3))
+    answer = explained(ada, accession=step.requested_procedure.order.accession_number)
+    assert "last asked 3\xa0hours ago" in answer.content.decode()
+
+
+def test_explain_an_order_that_is_not_here(ada):
+    """The way on leads to the messages that name it, without the number in the address of the button."""
+    shown = explained(ada, accession="NONE4711").content.decode()
+    assert "No order has this accession number" in shown
+    assert '<form method="post" action="/hl7/">' in shown
+    assert 'name="number" value="NONE4711"' in shown
+
+
+def test_explain_names_who_was_refused(ada):
+    """The scanner that misses the exam may be one that is not let in."""
+    assert "Is the scanner among them?" not in page(ada, "/stations/explain/")
+    refused("CT_TWO", address="10.0.0.7")
+    refused("LONGAGO")
+    UnknownCaller.objects.filter(ae_title="LONGAGO").update(last_at=timezone.now() - timedelta(days=2))
+    shown = page(ada, "/stations/explain/")
+    assert "CT_TWO</a> from 10.0.0.7" in shown
+    assert "LONGAGO" not in shown
