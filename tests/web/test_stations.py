@@ -254,6 +254,15 @@ def test_a_neighbour_is_named(ada, ct1):
     assert "calls from the same address" in answer.content.decode()
 
 
+def test_a_neighbour_of_the_same_modality(ada, ct1):
+    """Behind one gateway there are many devices: a CT is not offered the room of an MR."""
+    StationActivity.objects.create(station=Station.objects.get(ae_title="MR1"), address="10.0.0.9")
+    caller = refused("NEW", "CT Image Storage")
+    assert "calls from the same address" not in page(ada, f"/stations/callers/{caller.pk}/")
+    StationActivity.objects.create(station=ct1, address="10.0.0.9")
+    assert ada.get(f"/stations/callers/{caller.pk}/").context["form"].initial["room"] == ct1.room
+
+
 def added(client: Client, caller: UnknownCaller, **parts):
     room, department = Room.objects.first(), Department.objects.first()
     data = {"modality": "MR", "room": room.pk, "department": department.pk, "character_set": "ISO_IR 100"}
