@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection
 
 from ris import processes, supervisor
 
@@ -18,8 +18,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         ports = _ports()
-        call_command("migrate", interactive=False, verbosity=0)
-        connection.close()
+        _migrate()
         commands = {
             name: [sys.executable, str(supervisor.MANAGE), command] for name, command in processes.PROCESSES.items()
         }
@@ -31,6 +30,16 @@ class Command(BaseCommand):
     def _ready(self) -> None:
         self.stdout.write("ready")
         self.stdout.flush()
+
+
+def _migrate() -> None:
+    """CommandError with one sentence if the database does not answer: whoever supervises ``up`` starts it again."""
+    try:
+        call_command("migrate", interactive=False, verbosity=0)
+    except OperationalError as error:
+        raise CommandError(f"The database of DATABASE_URL does not answer: {error}") from error
+    finally:
+        connection.close()
 
 
 def _ports() -> dict[str, tuple[str, int]]:
