@@ -90,7 +90,7 @@ class ExplainForm(forms.Form):
 
     def __init__(self, data: Any = None, initial: dict[str, Any] | None = None) -> None:
         super().__init__(data, initial=initial, label_suffix="", auto_id="explain_%s")
-        self.fields["accession"].widget.attrs["autocomplete"] = "off"
+        self.fields["accession"].widget.attrs |= {"autocomplete": "off", "autofocus": data is None}
 
     def clean(self) -> dict[str, Any]:
         """Adds ``question``: the logged one, the keys that were written, or None."""

@@ -72,6 +72,11 @@ def test_only_staff(molly, client, address):
     assert client.get(address).status_code == 302
 
 
+def test_who_is_not_staff_is_told_so(molly):
+    """To log in anew alone would not help her."""
+    assert "ask an administrator" in molly.get("/stations/").content.decode()
+
+
 def test_pages_with_a_key_are_for_staff(molly, client, ct1):
     """Likewise a station's and a caller's page, and what can be done there."""
     key = refused().pk
@@ -406,6 +411,13 @@ def test_explain_when_a_scanner_last_asked(ada, step, ct1):
     asked(ct1, ("Modality", "CT"), last=timezone.now() - timedelta(hours=3))
     answer = explained(ada, accession=step.requested_procedure.order.accession_number)
     assert "last asked 3\xa0hours ago" in answer.content.decode()
+
+
+def test_explain_is_ready_to_be_typed_into(ada, step):
+    """The number is typed at once; what was answered is read first."""
+    assert "autofocus" in page(ada, "/stations/explain/")
+    number = step.requested_procedure.order.accession_number
+    assert "autofocus" not in explained(ada, accession=number).content.decode()
 
 
 def test_explain_an_order_that_is_not_here(ada):
