@@ -246,6 +246,21 @@ def test_the_form_is_filled_by_what_is_known(ada, ae_title, proposed, modality):
     assert initial["department"] == Department.objects.get()
 
 
+def test_a_station_that_is_bound(ada, ct1):
+    """Whoever calls as a station without its proof is not said to be let in; the station's page says what is asked."""
+    caller = refused("CT1", reason="not from a network of this station")
+    shown = page(ada, f"/stations/callers/{caller.pk}/")
+    assert "was refused: <strong>not from a network of this station</strong>" in shown
+    assert "may call by now" not in shown
+    assert "its AE title is enough" in page(ada, f"/stations/{ct1.pk}/")
+    Station.objects.filter(pk=ct1.pk).update(
+        allowed_networks="192.0.2.0/24", certificate_name="ct1.example", passcode_digest="0" * 64
+    )
+    shown = page(ada, f"/stations/{ct1.pk}/")
+    assert "192.0.2.0/24; certificate of ct1.example; its passcode" in shown
+    assert "000000" not in shown
+
+
 def test_a_neighbour_is_named(ada, ct1):
     """Who calls from a station's address may be that station under another title: its room is taken, and it is said."""
     StationActivity.objects.create(station=ct1, address="10.0.0.9")
