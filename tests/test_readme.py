@@ -1,12 +1,14 @@
 """The README is the front door: its state table is the code's."""
 
+import re
 from pathlib import Path
 
 from hl7.control import ANY, CONTROL_ROWS
 from ris import processes
 from ris.states import TRANSITION_ROWS
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def table() -> str:
@@ -43,3 +45,17 @@ def _word(status: str) -> str:
 def test_order_control_table():
     """The order control table of the README is the one of the code."""
     assert f"<!-- control -->\n{control()}\n<!-- /control -->" in README
+
+
+def test_every_setting_is_in_the_table():
+    """What the environment may say is in the table of settings, and nothing else."""
+    read = set(re.findall(r'"(SUNVIEW_\w+|DATABASE_URL)"', (ROOT / "ris" / "settings.py").read_text(encoding="utf-8")))
+    rows = re.findall(r"^\| (`(?:SUNVIEW_|DATABASE_)[^|]+) \|", README, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == read
+
+
+def test_every_make_target_is_named():
+    """What a newcomer can make stands in the README."""
+    [phony] = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for target in {"install", "demo", "test", *(name for name in phony.split() if name.startswith("bench"))}:
+        assert f"make {target}" in README

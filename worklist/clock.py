@@ -15,7 +15,10 @@ def parse_date(text: str) -> date:
     """A DA value; ValueError if it is none."""
     if not re.fullmatch(r"\d{8}", text):
         raise ValueError("not a date of the form YYYYMMDD")
-    return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    except ValueError:
+        raise ValueError("a date that does not exist") from None
 
 
 def parse_time(text: str) -> tuple[time, time]:

@@ -16,7 +16,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from ris import selectors, sight
 from ris.models import ScheduledProcedureStep, Station
 from ris.states import PENDING
-from worklist import identifier, matching, query_log
+from worklist import clues, identifier, matching, query_log
 from worklist.clock import to_site
 from worklist.entry import Entry, of_any
 from worklist.keys import ABOUT_THE_IDENTIFIER, BY_KEYWORD, STEP_BY_KEYWORD, Key
@@ -71,11 +71,13 @@ def _key(text: str) -> tuple[str, str]:
 
 @dataclass
 class Verdict:
-    """``reasons`` keep the exam off, a sentence each; ``doubts`` cannot be told; ``notes`` are good to know."""
+    """``reasons`` keep the exam off, a sentence each; ``doubts`` cannot be told; ``notes`` are good to know. ``unmet``
+    are the keywords of the keys that do not match."""
 
     reasons: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unmet: list[str] = field(default_factory=list)
 
     @property
     def state(self) -> str:
@@ -107,10 +109,13 @@ def cases_of(accession_number: str) -> list[Case]:
 
 def verdict(case: Case, station: Station, titles: Collection[str], question: Question | None = None) -> Verdict:
     """Whether a station gets a step; ``titles`` are its ``siblings``. Without a question: if it asks for its own."""
-    step = case.step
-    if question is None:
-        return _own(step, station, titles)
-    keys = _filled(question, station)
+    found = _own(case.step, station, titles) if question is None else _asked(case, station, titles, question)
+    found.notes += clues.lost(case.step, station)
+    return found
+
+
+def _asked(case: Case, station: Station, titles: Collection[str], question: Question) -> Verdict:
+    step, keys = case.step, _filled(question, station)
     asked = matching.criteria(identifier.asking({_STATUS: dict(keys).get(_STATUS, "")})).statuses
     found = Verdict(selectors.worklist_obstacles(step, PENDING | asked) + sight.hidden_from(step, station, titles))
     if not station.is_active:
@@ -121,6 +126,10 @@ def verdict(case: Case, station: Station, titles: Collection[str], question: Que
         # Its keys could not be read, or some of what matched was left out.
         untold = not question.keys or question.logged.status == OUT_OF_RESOURCES
         (found.doubts if untold else found.notes).append(words)
+    asked_at = question.logged.last_at if question.logged else None
+    for keyword, value in keys:
+        if keyword in found.unmet:
+            found.notes += clues.behind(step, keyword, value, asked_at)
     filled = keys[len(question.keys) :]
     found.notes += [f"{keyword} = {value} is filled in by the station's profile" for keyword, value in filled]
     return found
@@ -191,6 +200,7 @@ def _compare_shown(case: Case, keys: dict[str, str], found: Verdict, zone: str =
         found.notes.append(f"{', '.join(criteria.unsupported)}: not matched by, taken as a return key (FF01H)")
     if not _matches(case, criteria, by_status=_STATUS in keys):
         found.reasons.append(_sentence(case, keys))
+        found.unmet += keys
 
 
 def _matches(case: Case, criteria: matching.Criteria, by_status: bool) -> bool:
@@ -215,6 +225,7 @@ def _compare_hidden(case: Case, keyword: str, value: str, found: Verdict) -> Non
         found.doubts.append(f"{keyword}: asked by a pattern or range, which is not kept")
     else:
         found.reasons.append(f"{keyword}: the query asked for another one")
+        found.unmet.append(keyword)
 
 
 def _own_values(case: Case, keyword: str) -> Iterator[str]:

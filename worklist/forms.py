@@ -45,7 +45,7 @@ class AddStationForm(forms.ModelForm):
 def known(caller: UnknownCaller) -> dict[str, Any]:
     """Modality, room and department as far as what it asked, its title and its address tell them."""
     departments = list(Department.objects.all()[:2])
-    facts: dict[str, Any] = {"modality": _modality(caller)}
+    facts: dict[str, Any] = {"modality": modality_of(caller)}
     if len(departments) == 1:
         facts["department"] = departments[0]
     if neighbour := neighbour_of(caller):
@@ -55,12 +55,18 @@ def known(caller: UnknownCaller) -> dict[str, Any]:
 
 
 def neighbour_of(caller: UnknownCaller) -> Station | None:
-    """The station that calls from the same address: the same device under another title, or one beside it."""
-    at = StationActivity.objects.filter(address=caller.address).select_related("station__room", "station__department")
-    return next((activity.station for activity in at[:1]), None)
+    """The station that calls from the same address: the same device under another title, or one beside it.
+
+    If the caller's modality is known, one of that modality: several devices may share a gateway's address.
+    """
+    at = StationActivity.objects.filter(address=caller.address).order_by("station__ae_title")
+    if modality := modality_of(caller):
+        at = at.filter(station__modality=modality)
+    return next((activity.station for activity in at.select_related("station__room", "station__department")[:1]), None)
 
 
-def _modality(caller: UnknownCaller) -> str:
+def modality_of(caller: UnknownCaller) -> str:
+    """What the SOP classes that it proposed tell, else its AE title; empty if neither does."""
     proposed = " ".join(caller.asked)
     by_class = next((modality for word, modality in _MODALITIES if word in proposed), "")
     in_title = _IN_TITLE.search(caller.ae_title.upper())
@@ -84,7 +90,7 @@ class ExplainForm(forms.Form):
 
     def __init__(self, data: Any = None, initial: dict[str, Any] | None = None) -> None:
         super().__init__(data, initial=initial, label_suffix="", auto_id="explain_%s")
-        self.fields["accession"].widget.attrs["autocomplete"] = "off"
+        self.fields["accession"].widget.attrs |= {"autocomplete": "off", "autofocus": data is None}
 
     def clean(self) -> dict[str, Any]:
         """Adds ``question``: the logged one, the keys that were written, or None."""

@@ -140,6 +140,7 @@ def in_words(station: Station, titles: frozenset[str]) -> list[tuple[str, str]]:
         ("Performs", f"{station.modality}{f' in {station.room}' if station.room else ', in no room yet'}"),
         ("Department", f"{station.department or 'none'}: sees {sees}"),
         ("Also calls as", aliases or "no other AE title"),
+        ("Bound to", _bound(station)),
         ("Patients", "only those who have been checked in" if station.only_arrived else "all who are booked"),
         ("Days", " and ".join(limits) + " from today" if limits else "any"),
         ("Character set", station.character_set),
@@ -148,6 +149,15 @@ def in_words(station: Station, titles: frozenset[str]) -> list[tuple[str, str]]:
         ("Keys filled in where it leaves them empty", filled or "none"),
         ("MPPS", _mpps(station)),
     ]
+
+
+def _bound(station: Station) -> str:
+    proofs = (
+        station.allowed_networks,
+        station.certificate_name and f"certificate of {station.certificate_name}",
+        station.passcode_digest and "its passcode",
+    )
+    return "; ".join(filter(None, proofs)) or "nothing: its AE title is enough"
 
 
 def _mpps(station: Station) -> str:

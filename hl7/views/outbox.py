@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.db.models import Count, Max, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from hl7 import outbox as deeds
@@ -31,6 +32,7 @@ class Line:
     oldest: datetime | None
     failed: int
     last_taken: datetime | None
+    fault: str
 
 
 @staff
@@ -77,23 +79,21 @@ def _lines() -> list[Line]:
 
 def _line(destination: Destination, waiting: int, failed: int) -> Line:
     own = destination.messages.order_by("id")
-    return Line(
-        destination,
-        waiting,
-        own.filter(state=State.WAITING).values_list("created_at", flat=True).first(),
-        failed,
-        own.filter(state=State.TAKEN).values_list("taken_at", flat=True).last(),
-    )
+    first = own.filter(state=State.WAITING).values_list("created_at", "last_error").first()
+    oldest, fault = first or (None, "")
+    last_taken = own.filter(state=State.TAKEN).values_list("taken_at", flat=True).last()
+    return Line(destination, waiting, oldest, failed, last_taken, fault)
 
 
 def _version() -> str:
-    """A token that changes whenever the page may look different."""
+    """A token that changes whenever the page may look different; ages are in words, so each minute is another."""
+    minute = timezone.now().strftime("%d%H%M")
     newest = OutboundMessage.objects.order_by("-pk").values_list("pk", flat=True).first()
     open_ = OutboundMessage.objects.filter(state__in=_OPEN).order_by()
     states = open_.aggregate(all=Count("pk"), waiting=Count("pk", filter=Q(state=State.WAITING)), sent=Max("sent_at"))
     stopped = Destination.objects.filter(stopped_at__isnull=False).aggregate(count=Count("pk"), at=Max("stopped_at"))
     moments = [at.timestamp() if at else 0 for at in (states["sent"], stopped["at"])]
-    return "-".join(map(str, (newest, states["all"], states["waiting"], stopped["count"], *moments)))
+    return "-".join(map(str, (minute, newest, states["all"], states["waiting"], stopped["count"], *moments)))
 
 
 @staff

@@ -1,6 +1,7 @@
 """The exam's page and what the desk and the technologist do there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -8,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from ris import selectors
+from ris import selectors, sight
 from ris.errors import Refusal
 from ris.forms import BookForm, ReasonForm
 from ris.inputs import Actor
@@ -96,11 +97,12 @@ def _page(
 ) -> HttpResponse:
     """The exam's page; a form that was not in order is shown as it was filled in."""
     procedure = get_object_or_404(selectors.exams(), pk=pk)
+    siblings = sight.siblings()
     context = {
         "exam": procedure,
         "order": procedure.order,
         "patient": procedure.order.patient,
-        "steps": [_step(step, book_form) for step in procedure.steps.all()],
+        "steps": [_step(step, book_form, siblings) for step in procedure.steps.all()],
         "performed_steps": selectors.performed_steps(procedure),
         "images_missing": images.missing_instances(procedure).values("sop_instance_uid").distinct().count(),
         "version": selectors.exam_version(pk),
@@ -112,13 +114,18 @@ def _page(
     return render(request, "ris/exam.html", context)
 
 
-def _step(step: ScheduledProcedureStep, book_form: BookForm | None) -> dict:
-    """A step with what can be done to it now."""
+def _step(
+    step: ScheduledProcedureStep, book_form: BookForm | None, siblings: Mapping[int, Collection[str]]
+) -> dict[str, Any]:
+    """A step with what can be done to it now, and whether its stations see it."""
     obstacles = selectors.worklist_obstacles(step)
+    stations = [(each, sight.station_obstacles(step, each, siblings[each.pk])) for each in step.stations.all()]
     given = book_form if book_form and book_form.step.pk == step.pk else None
     return {
         "step": step,
         "obstacles": obstacles,
+        "shown_at": [station for station, hidden in stations if not hidden],
+        "hidden_at": [(station, hidden) for station, hidden in stations if hidden],
         "may": {verb.name.lower(): step.allows(verb) for verb in Verb},
         "book_form": (given or BookForm(step)) if step.allows(Verb.SCHEDULE) else None,
         "is_open": bool(given) or step.start is None,

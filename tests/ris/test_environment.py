@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ris import environment
+from tests.postgres import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,3 +65,16 @@ def test_secret_key_is_made_once(tmp_path, monkeypatch):
     assert environment.secret_key("SUNVIEW_SECRET_KEY", tmp_path) == first
     assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
     assert len(first) >= 50
+
+
+def test_a_database_that_does_not_answer(tmp_path):
+    """The start ends with a sentence, without the password and without a traceback."""
+    ports = {f"SUNVIEW_{name}": f"127.0.0.1:{free_port()}" for name in ("HTTP", "DICOM", "STORE", "MLLP")}
+    url = f"postgres://sunview:secret@127.0.0.1:{free_port()}/sunview"
+    environment = {**os.environ, **ports, "DATABASE_URL": url, "SUNVIEW_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, str(ROOT / "manage.py"), "up"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode != 0
+    assert ended.stderr.startswith("CommandError: The database of DATABASE_URL does not answer: ")
+    assert "Traceback" not in ended.stderr
+    assert "secret" not in ended.stderr

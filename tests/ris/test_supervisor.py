@@ -2,11 +2,14 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from ris import processes, supervisor
 from ris.models import Heartbeat
@@ -106,6 +109,29 @@ def test_port_that_is_taken():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert not supervisor.is_free(taken.getsockname())
     assert supervisor.is_free(("127.0.0.1", free_port()))
+
+
+@pytest.fixture
+def ports(settings) -> dict[str, tuple[str, int]]:
+    """Free ports for every listener, those with TLS too."""
+    found = {name: ("127.0.0.1", free_port()) for name in ("HTTP", "DICOM", "STORE", "MLLP", "DICOM_TLS", "STORE_TLS")}
+    for name, address in found.items():
+        setattr(settings, f"{name}_ADDRESS", address)
+    return found
+
+
+@pytest.mark.parametrize("name", ["HTTP", "DICOM", "STORE", "MLLP", "DICOM_TLS", "STORE_TLS"])
+def test_up_names_the_setting_whose_port_is_taken(ports, name):
+    """Nothing is started, also not for a port with TLS."""
+    with socket.create_server(ports[name]), pytest.raises(CommandError, match=f"SUNVIEW_{name}: .* is taken"):
+        call_command("up")
+
+
+def test_up_with_one_address_twice(ports, settings):
+    """It would only be found out by a process that dies again and again."""
+    settings.STORE_ADDRESS = ports["DICOM"]
+    with pytest.raises(CommandError, match="SUNVIEW_DICOM and SUNVIEW_STORE are both"):
+        call_command("up")
 
 
 def test_health(db, client):

@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from ris.models import RequestedProcedure, Room, Visit
+from ris.models import RequestedProcedure, Room, Station, Visit
 from ris.services import images, orders, performing, scheduling
 from tests import making
 
@@ -31,6 +31,16 @@ def test_what_it_shows(molly, step):
 def test_why_it_is_on_no_worklist(molly, unbooked):
     """An exam that no scanner sees says why."""
     assert "On no worklist: no start time was given" in page(molly, unbooked)
+
+
+def test_a_station_whose_rules_hide_it(molly, step):
+    """Assigned is not shown: a rule of the station's profile is said where the desk would trust the list."""
+    Station.objects.filter(ae_title="CT1").update(only_arrived=True)
+    text = page(molly, step)
+    assert "On the worklist of" not in text
+    assert "Not on the worklist of <strong>CT1</strong>: the patient has not been checked in" in text
+    molly.post(f"/steps/{step.pk}/arrive/")
+    assert "On the worklist of <strong>CT1</strong>" in page(molly, step)
 
 
 def test_performed_and_missing_images(molly, step):

@@ -306,7 +306,8 @@ def test_outbox(ada, sent):
     assert found(failed) == [sent[0].pk]
     assert found(ada.get("/hl7/outbox/?destination=x&state=x&before=x")) == [sent[1].pk, sent[0].pk]
     version = ada.get("/hl7/outbox/").context["version"]
-    assert ada.get("/hl7/outbox/", {"version": version}).status_code == 204
+    answer = ada.get("/hl7/outbox/", {"version": version})
+    assert answer.status_code == 204 or answer.context["version"] != version  # a minute may just have ended
 
 
 def test_send_again(ada, sent):

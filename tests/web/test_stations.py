@@ -72,6 +72,11 @@ def test_only_staff(molly, client, address):
     assert client.get(address).status_code == 302
 
 
+def test_who_is_not_staff_is_told_so(molly):
+    """To log in anew alone would not help her."""
+    assert "ask an administrator" in molly.get("/stations/").content.decode()
+
+
 def test_pages_with_a_key_are_for_staff(molly, client, ct1):
     """Likewise a station's and a caller's page, and what can be done there."""
     key = refused().pk
@@ -241,6 +246,21 @@ def test_the_form_is_filled_by_what_is_known(ada, ae_title, proposed, modality):
     assert initial["department"] == Department.objects.get()
 
 
+def test_a_station_that_is_bound(ada, ct1):
+    """Whoever calls as a station without its proof is not said to be let in; the station's page says what is asked."""
+    caller = refused("CT1", reason="not from a network of this station")
+    shown = page(ada, f"/stations/callers/{caller.pk}/")
+    assert "was refused: <strong>not from a network of this station</strong>" in shown
+    assert "may call by now" not in shown
+    assert "its AE title is enough" in page(ada, f"/stations/{ct1.pk}/")
+    Station.objects.filter(pk=ct1.pk).update(
+        allowed_networks="192.0.2.0/24", certificate_name="ct1.example", passcode_digest="0" * 64
+    )
+    shown = page(ada, f"/stations/{ct1.pk}/")
+    assert "192.0.2.0/24; certificate of ct1.example; its passcode" in shown
+    assert "000000" not in shown
+
+
 def test_a_neighbour_is_named(ada, ct1):
     """Who calls from a station's address may be that station under another title: its room is taken, and it is said."""
     StationActivity.objects.create(station=ct1, address="10.0.0.9")
@@ -252,6 +272,15 @@ def test_a_neighbour_is_named(ada, ct1):
         "department": ct1.department,
     }
     assert "calls from the same address" in answer.content.decode()
+
+
+def test_a_neighbour_of_the_same_modality(ada, ct1):
+    """Behind one gateway there are many devices: a CT is not offered the room of an MR."""
+    StationActivity.objects.create(station=Station.objects.get(ae_title="MR1"), address="10.0.0.9")
+    caller = refused("NEW", "CT Image Storage")
+    assert "calls from the same address" not in page(ada, f"/stations/callers/{caller.pk}/")
+    StationActivity.objects.create(station=ct1, address="10.0.0.9")
+    assert ada.get(f"/stations/callers/{caller.pk}/").context["form"].initial["room"] == ct1.room
 
 
 def added(client: Client, caller: UnknownCaller, **parts):
@@ -331,7 +360,8 @@ def test_explain_station_by_station(ada, step):
     assert "The step is assigned to CT1." in shown
     assert "Hopper" not in shown
     assert f"explain/?{number}" not in shown
-    assert "No order has this accession number" in explained(ada, accession="NONE").content.decode()
+    assert "last asked" not in shown
+    assert shown.count("has never asked") == 7
 
 
 def test_explain_a_logged_question(ada, step, ct1):
@@ -361,6 +391,18 @@ def test_explain_all_that_a_station_asked(ada, step, ct1):
     assert "Modality: the query asked for MR, the step has CT." in answer.content.decode()
 
 
+def test_explain_what_its_own_station_asked(ada, step, ct1):
+    """Without a station chosen, the last questions of the one it is assigned to: asked in vain by the wrong title."""
+    asked(ct1, ("ScheduledStationAETitle", "CT9"))
+    asked(Station.objects.get(ae_title="MR1"), ("Modality", "MR"))
+    answer = explained(ada, accession=step.requested_procedure.order.accession_number)
+    [each] = answer.context["explained"]
+    assert next(iter(states(answer))) == "CT1"
+    [(question, verdict)] = each.questions
+    assert (question.words, verdict.state) == ("ScheduledStationAETitle = CT9", "OFF")
+    assert "No station has the AE title CT9." in answer.content.decode()
+
+
 def test_explain_a_question_it_would_ask(ada, step, ct1):
     """Keys as lines; a line that is no key is named; a question that is gone too."""
     number = step.requested_procedure.order.accession_number
@@ -377,3 +419,36 @@ def test_the_exams_page_leads_there(ada, molly, step):
     address = f"/exams/{step.requested_procedure_id}/"
     assert 'action="/stations/explain/"' in ada.get(address).content.decode()
     assert 'action="/stations/explain/"' not in molly.get(address).content.decode()
+
+
+def test_explain_when_a_scanner_last_asked(ada, step, ct1):
+    """An exam that nothing keeps off is missed by a scanner that has not asked."""
+    asked(ct1, ("Modality", "CT"), last=timezone.now() - timedelta(hours=3))
+    answer = explained(ada, accession=step.requested_procedure.order.accession_number)
+    assert "last asked 3\xa0hours ago" in answer.content.decode()
+
+
+def test_explain_is_ready_to_be_typed_into(ada, step):
+    """The number is typed at once; what was answered is read first."""
+    assert "autofocus" in page(ada, "/stations/explain/")
+    number = step.requested_procedure.order.accession_number
+    assert "autofocus" not in explained(ada, accession=number).content.decode()
+
+
+def test_explain_an_order_that_is_not_here(ada):
+    """The way on leads to the messages that name it, without the number in the address of the button."""
+    shown = explained(ada, accession="NONE4711").content.decode()
+    assert "No order has this accession number" in shown
+    assert '<form method="post" action="/hl7/">' in shown
+    assert 'name="number" value="NONE4711"' in shown
+
+
+def test_explain_names_who_was_refused(ada):
+    """The scanner that misses the exam may be one that is not let in."""
+    assert "Is the scanner among them?" not in page(ada, "/stations/explain/")
+    refused("CT_TWO", address="10.0.0.7")
+    refused("LONGAGO")
+    UnknownCaller.objects.filter(ae_title="LONGAGO").update(last_at=timezone.now() - timedelta(days=2))
+    shown = page(ada, "/stations/explain/")
+    assert "CT_TWO</a> from 10.0.0.7" in shown
+    assert "LONGAGO" not in shown

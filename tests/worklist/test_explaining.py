@@ -230,6 +230,8 @@ def test_what_is_refused_or_not_matched(step):
     """A900H is a reason; a key that is only returned is a note."""
     [reason] = told(step, Question.said(("ScheduledProcedureStepStartDate=yesterday",))).reasons
     assert reason.startswith("the query is refused with A900H")
+    [reason] = told(step, Question.said(("ScheduledProcedureStepStartDate=20261399",))).reasons
+    assert reason.endswith(": Scheduled Procedure Step Start is a date that does not exist")
     found = told(step, Question.said(("SpecialNeeds=x",)))
     assert (found.state, len(found.notes)) == (ON, 1)
 

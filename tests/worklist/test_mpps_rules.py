@@ -167,7 +167,7 @@ def test_what_is_not_in_the_table():
     ("keyword", "value", "why"),
     [
         ("PerformedProcedureStepStatus", "COMPLETED", "must be IN PROGRESS"),
-        ("PerformedProcedureStepStartDate", "20251301", "month must be in 1..12"),
+        ("PerformedProcedureStepStartDate", "20251301", "a date that does not exist"),
         ("PerformedProcedureStepStartTime", "25", "hour must be in 0..23"),
         ("PerformedProcedureStepID", "1" * 17, "is longer than 16 characters"),
         ("PatientName", "A" * 195, "is longer than 194 characters"),

@@ -120,7 +120,7 @@ CASES: dict[str, tuple[Callable[[Bench], object], int, int, str]] = {
         lambda b: b.create(changed("PerformedProcedureStepStartDate", "20251301")),
         0x0106,
         0x0106,
-        "N-CREATE: PerformedProcedureStepStartDate invalid (month must be in 1..12)",
+        "N-CREATE: PerformedProcedureStepStartDate invalid (a date that does not exist)",
     ),
     "needed missing": (
         lambda b: b.create(left_out("Modality")),

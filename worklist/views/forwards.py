@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.db.models import Count, Max, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 from pydicom.dataset import Dataset
 
@@ -32,6 +33,7 @@ class Line:
     parked: int
     oldest: datetime | None
     last_sent: datetime | None
+    fault: str
 
 
 @staff
@@ -77,20 +79,22 @@ def _lines() -> list[Line]:
 
 def _line(destination: MppsDestination, waiting: int, parked: int) -> Line:
     own = destination.forwards.order_by("id")
-    oldest = own.filter(state=State.WAITING).values_list("created_at", flat=True).first()
+    first = own.filter(state=State.WAITING).values_list("created_at", "last_error").first()
+    oldest, fault = first or (None, "")
     last = own.filter(state=State.SENT).values_list("sent_at", flat=True).last()
-    return Line(destination, waiting, parked, oldest, last)
+    return Line(destination, waiting, parked, oldest, last, fault)
 
 
 def _version() -> str:
-    """A token that changes whenever the page may look different."""
+    """A token that changes whenever the page may look different; ages are in words, so each minute is another."""
+    minute = timezone.now().strftime("%d%H%M")
     newest = MppsForward.objects.order_by("-pk").values_list("pk", flat=True).first()
     open_ = MppsForward.objects.filter(state__in=_OPEN).order_by()
     waits = Q(state=State.WAITING)
     states = open_.aggregate(all=Count("pk"), waiting=Count("pk", filter=waits), tried=Max("attempts"))
     early = EarlyUpdate.objects.aggregate(count=Count("pk"), at=Max("last_at"))
     at = early["at"].timestamp() if early["at"] else 0
-    return "-".join(map(str, (newest, *states.values(), early["count"], at)))
+    return "-".join(map(str, (minute, newest, *states.values(), early["count"], at)))
 
 
 @staff

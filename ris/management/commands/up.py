@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection
 
 from ris import processes, supervisor
 
@@ -17,19 +17,8 @@ class Command(BaseCommand):
     help = "Migrate, then run web, DICOM, HL7 and worker processes; prints 'ready' once every port answers"
 
     def handle(self, *args: Any, **options: Any) -> None:
-        ports = {
-            "SUNVIEW_HTTP": settings.HTTP_ADDRESS,
-            "SUNVIEW_DICOM": settings.DICOM_ADDRESS,
-            "SUNVIEW_STORE": settings.STORE_ADDRESS,
-            "SUNVIEW_MLLP": settings.MLLP_ADDRESS,
-        }
-        for name, address in ports.items():
-            if not supervisor.is_free(address):
-                raise CommandError(
-                    f"{name}: {address[0]}:{address[1]} is taken by another process, or not of this host"
-                )
-        call_command("migrate", interactive=False, verbosity=0)
-        connection.close()
+        ports = _ports()
+        _migrate()
         commands = {
             name: [sys.executable, str(supervisor.MANAGE), command] for name, command in processes.PROCESSES.items()
         }
@@ -41,6 +30,35 @@ class Command(BaseCommand):
     def _ready(self) -> None:
         self.stdout.write("ready")
         self.stdout.flush()
+
+
+def _migrate() -> None:
+    """CommandError with one sentence if the database does not answer: whoever supervises ``up`` starts it again."""
+    try:
+        call_command("migrate", interactive=False, verbosity=0)
+    except OperationalError as error:
+        raise CommandError(f"The database of DATABASE_URL does not answer: {error}") from error
+    finally:
+        connection.close()
+
+
+def _ports() -> dict[str, tuple[str, int]]:
+    """Where to listen, by setting; CommandError if an address cannot be had, or is given twice."""
+    ports = {
+        "SUNVIEW_HTTP": settings.HTTP_ADDRESS,
+        "SUNVIEW_DICOM": settings.DICOM_ADDRESS,
+        "SUNVIEW_STORE": settings.STORE_ADDRESS,
+        "SUNVIEW_MLLP": settings.MLLP_ADDRESS,
+    }
+    with_tls = {"SUNVIEW_DICOM_TLS": settings.DICOM_TLS_ADDRESS, "SUNVIEW_STORE_TLS": settings.STORE_TLS_ADDRESS}
+    ports |= {name: address for name, address in with_tls.items() if address}
+    names: dict[tuple[str, int], str] = {}
+    for name, (host, port) in ports.items():
+        if (first := names.setdefault((host, port), name)) != name:
+            raise CommandError(f"{first} and {name} are both {host}:{port}")
+        if not supervisor.is_free((host, port)):
+            raise CommandError(f"{name}: {host}:{port} is taken by another process, or not of this host")
+    return ports
 
 
 def _ages() -> Mapping[str, float | None]:
