@@ -14,6 +14,7 @@ from hl7.receive import Arrival
 from ris.errors import Refusal
 from ris.inputs import Identifier
 from ris.models import Order, Patient, RequestedProcedure, ScheduledProcedureStep
+from ris.services.patients import DEMOGRAPHICS
 
 Outcome = InboundMessage.Outcome
 
@@ -137,13 +138,13 @@ def _said_of(patient: Patient, arrival: Arrival) -> dict[str, str]:
     """The fields that say what a patient is now: a patient's row keeps no provenance."""
     found: dict[str, str] = {}
     for each in arrival.reading.log if arrival.reading and patient.merged_into_id is None else ():
-        if each.attribute == "patient_identifier":
-            is_own = each.value == Identifier(patient.patient_id, patient.issuer_of_patient_id)
-            found |= dict.fromkeys(("patient_id", "issuer_of_patient_id") if is_own else (), each.source)
-        elif getattr(patient, each.attribute, None) == (
-            "\n".join(each.value) if isinstance(each.value, tuple) else each.value
-        ):
+        value = "\n".join(each.value) if each.attribute == "patient_comments" else each.value
+        if each.attribute in DEMOGRAPHICS and getattr(patient, each.attribute) == value:
             found[each.attribute] = each.source
+        elif each.attribute == "patient_identifier" and value == Identifier(
+            patient.patient_id, patient.issuer_of_patient_id
+        ):
+            found |= dict.fromkeys(("patient_id", "issuer_of_patient_id"), each.source)
     return found
 
 

@@ -10,7 +10,7 @@ from ris.inputs import Actor, Identifier, PatientIdentity, VisitInfo
 from ris.models import Order, Patient, PatientIdentifier, Visit, name_key
 from ris.services import events, precedence, rows
 
-_DEMOGRAPHICS = (
+DEMOGRAPHICS = (
     "patient_name",
     "patient_birth_date",
     "patient_sex",
@@ -97,7 +97,7 @@ def update_demographics(patient: Patient, identity: PatientIdentity, actor: Acto
 
 
 def _take_over(patient: Patient, identity: PatientIdentity, mark: str) -> precedence.Taken:
-    said = {name: getattr(identity, name) for name in _DEMOGRAPHICS}
+    said = {name: getattr(identity, name) for name in DEMOGRAPHICS}
     taken = precedence.take(patient, precedence.spoken(Patient, said), mark)
     patient.name_key = name_key(patient.patient_name)
     return taken
@@ -221,7 +221,7 @@ def _absorb(patient: Patient, old: Patient, name: PatientIdentifier, actor: Acto
     for visit in Visit.objects.filter(patient=old):
         _move_visit(visit, patient)
     PatientIdentifier.objects.filter(patient=old).update(patient=patient, is_retired=True)
-    precedence.absorb(patient, old, _DEMOGRAPHICS, retired=True)
+    precedence.absorb(patient, old, DEMOGRAPHICS, retired=True)
     patient.save()
     old.merged_into = patient
     old.save(update_fields=["merged_into"])

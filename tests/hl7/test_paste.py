@@ -43,7 +43,8 @@ def test_a_pasted_order_is_explained(staff):
 
 def test_the_patients_attributes_have_their_field_too(staff):
     """As those of the order and the exam."""
-    html = page(staff, text=order().decode())
+    html = page(staff, text=order(obr="XWRIST^X-ray wrist^L^XWRIST^Wrist^L").decode())
+    assert "MSA|AA" in html
     patient = html[html.index("Patient GRACE1") : html.index("Read in the message")]
     for words in ("PID-3", "PID-5", "PID-7.1", "PID-8.1"):
         assert f"<code>{words}</code>" in patient, words
