@@ -9,6 +9,7 @@ class Action(Enum):
     """What is done with an order group. The value says it in words, for the README."""
 
     PLACE = "places the order; the same order again brings it up to date"
+    PLACE_HELD = "places the order and hides it from every worklist until it is released"
     CHANGE = "changes it; what the message leaves empty stays. An order not here yet is provisional until its NW comes"
     SCHEDULED = "as NW: some systems send their orders so"
     CANCEL = "cancels it; refused once the exam has started. An order not here yet is canceled when it comes"
@@ -27,9 +28,11 @@ class Action(Enum):
 CONTROL_ROWS: tuple[tuple[tuple[str, ...], tuple[str, ...], Action], ...] = (
     (("NW", "RO"), (ANY,), Action.PLACE),
     (("XO",), (ANY,), Action.CHANGE),
+    (("NW",), ("CA", "DC"), Action.CANCEL),
+    (("NW",), ("HD",), Action.PLACE_HELD),
     (("XO", "SC"), ("CA", "DC", "RP"), Action.CANCEL),
     (("XO", "SC"), ("HD",), Action.HOLD),
-    (("XO",), ("CM",), Action.STATUS),
+    (("NW", "XO"), ("CM",), Action.STATUS),
     (("SC",), ("", "SC"), Action.SCHEDULED),
     (("SC",), (ANY,), Action.STATUS),
     (("CA", "OC", "DC", "OD"), (ANY,), Action.CANCEL),

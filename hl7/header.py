@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 NULL = '""'
 
+#: ISO registration number -> part of ISO 8859 (PS3.3 C.12.1.1.2).
+_DICOM_REPERTOIRES = ((100, 1), (101, 2), (109, 3), (110, 4), (144, 5), (127, 6), (126, 7), (138, 8), (148, 9))
+
 #: MSH-18 as it is written in the wild (table 0211 and beyond) -> Python codec. Compared without case, blanks and signs.
 CHARACTER_SETS = {
     "ASCII": "utf-8",
@@ -22,6 +25,20 @@ CHARACTER_SETS = {
     **{f"8859{n}": f"iso8859-{n}" for n in range(2, 10)},
     **{f"{prefix}125{n}": f"cp125{n}" for n in range(9) for prefix in ("CP", "WINDOWS", "ANSI")},
     "ISOIR6": "utf-8",
+    # DICOM's terms, and others' names of the same
+    **{f"ISOIR{ir}": f"iso8859-{n}" for ir, n in _DICOM_REPERTOIRES},
+    "ISOIR192": "utf-8",
+    "USASCII": "utf-8",
+    "LATIN1": "iso8859-1",
+    "LATIN2": "iso8859-2",
+    "LATIN9": "iso8859-15",
+    **{f"{prefix}{page}": f"cp{page}" for page in (437, 850, 852) for prefix in ("CP", "IBM")},
+    "GB2312": "gb18030",
+    "GBK": "gb18030",
+    "SHIFTJIS": "cp932",
+    "SJIS": "cp932",
+    "EUCJP": "euc_jp",
+    "EUCKR": "euc_kr",
     "ISOIR13": "iso2022_jp_ext",
     "ISOIR14": "iso2022_jp_ext",
     "ISOIR87": "iso2022_jp_ext",

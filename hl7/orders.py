@@ -42,6 +42,12 @@ def _place(request: Request) -> Order | None:
     return _told(request, orders.place(request.order, request.actor))
 
 
+def _place_held(request: Request) -> Order | None:
+    """NW that is on hold from its beginning; an order that was canceled stays so."""
+    order = _place(request)
+    return order if order is None or order.canceled_at is not None else _hold(request)
+
+
 def _scheduled(request: Request) -> Order | None:
     """SC as NW (#032, #038), unless the feed's policy is that a status makes no order."""
     if request.reading.policy("status_creates_order") == "yes":
@@ -162,6 +168,7 @@ def _reply(request: Request) -> Order | None:
 
 _ACTIONS: dict[Action, Callable[[Request], Order | None]] = {
     Action.PLACE: _place,
+    Action.PLACE_HELD: _place_held,
     Action.SCHEDULED: _scheduled,
     Action.CHANGE: _change,
     Action.CANCEL: _cancel,

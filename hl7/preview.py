@@ -1,7 +1,7 @@
 """What a message would do: carried out as the listener would, in a transaction that is always rolled back."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, models, transaction
@@ -12,7 +12,9 @@ from hl7.header import Header
 from hl7.models import Feed, InboundMessage
 from hl7.receive import Arrival
 from ris.errors import Refusal
+from ris.inputs import Identifier
 from ris.models import Order, Patient, RequestedProcedure, ScheduledProcedureStep
+from ris.services.patients import DEMOGRAPHICS
 
 Outcome = InboundMessage.Outcome
 
@@ -123,13 +125,27 @@ def _touched(arrival: Arrival, kept: InboundMessage) -> Iterator[tuple[_Key, _Sh
     source = f"HL7 MSH-10 {arrival.text(10)}"
     orders = list(kept.orders.select_related("patient"))
     for patient in _patients(kept, orders):
-        yield (Patient, patient.pk), _shot(patient, source)
+        yield (Patient, patient.pk), replace(_shot(patient, source), sources=_said_of(patient, arrival))
     for order in orders:
         yield (Order, order.pk), _shot(order, source)
         for procedure in order.procedures.all():
             yield (RequestedProcedure, procedure.pk), _shot(procedure, source)
             for step in procedure.steps.all():
                 yield (ScheduledProcedureStep, step.pk), _shot(step, source)
+
+
+def _said_of(patient: Patient, arrival: Arrival) -> dict[str, str]:
+    """The fields that say what a patient is now: a patient's row keeps no provenance."""
+    found: dict[str, str] = {}
+    for each in arrival.reading.log if arrival.reading and patient.merged_into_id is None else ():
+        value = "\n".join(each.value) if each.attribute == "patient_comments" else each.value
+        if each.attribute in DEMOGRAPHICS and getattr(patient, each.attribute) == value:
+            found[each.attribute] = each.source
+        elif each.attribute == "patient_identifier" and value == Identifier(
+            patient.patient_id, patient.issuer_of_patient_id
+        ):
+            found |= dict.fromkeys(("patient_id", "issuer_of_patient_id"), each.source)
+    return found
 
 
 def _patients(kept: InboundMessage, orders: list[Order]) -> list[Patient]:

@@ -46,6 +46,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("ORU", "R01"): oru.handle,
 }
 _SENDER_LENGTH = 128
+_DEADLOCK = "40P01"
 _CONCLUDED = ("outcome", "reason", "answer", "order_numbers", "patient")
 
 
@@ -118,10 +119,17 @@ def _at_once(arrival: Arrival) -> InboundMessage | None:
     try:
         with transaction.atomic(), without_savepoints():
             return accept(arrival, _dispatch(arrival, begin_reading(arrival)))
-    except (OperationalError, InterfaceError):
-        raise
+    except (OperationalError, InterfaceError) as error:
+        if not is_deadlock(error):
+            raise
+        return None
     except Exception:  # noqa: BLE001 - a repeat, a refusal, a race or a fault: _carry_out finds out, and reports it
         return None
+
+
+def is_deadlock(error: Exception) -> bool:
+    """Whether PostgreSQL ended this transaction to let another one go on: nothing of it was kept, it can go again."""
+    return getattr(error.__cause__, "sqlstate", "") == _DEADLOCK
 
 
 def accept(arrival: Arrival, effect: Effect) -> InboundMessage:
@@ -142,8 +150,9 @@ def without_savepoints() -> Iterator[None]:
         connection.features.uses_savepoints = True
 
 
-def _carry_out(arrival: Arrival) -> InboundMessage:
-    """The one transaction. A fault of ours keeps the message in another one and is answered 207."""
+def _carry_out(arrival: Arrival, *, again: bool = True) -> InboundMessage:
+    """The one transaction; who lost a race goes ``again``, once. A fault of ours keeps the message in another one and
+    is answered 207."""
     try:
         with transaction.atomic():
             kept = arrival.row(Outcome.RECEIVED, is_original=True)
@@ -154,9 +163,13 @@ def _carry_out(arrival: Arrival) -> InboundMessage:
         first = _first(arrival)
         assert first is not None
         return first
-    except (OperationalError, InterfaceError):
-        raise
+    except (OperationalError, InterfaceError) as error:
+        if not (again and is_deadlock(error)):
+            raise
+        return _carry_out(arrival, again=False)
     except Exception as error:  # noqa: BLE001 - whatever it is, the message must be kept and answered
+        if again and isinstance(error, IntegrityError):  # another transaction wrote the same row in this instant
+            return _carry_out(arrival, again=False)
         where = place(error)
         logger.error("HL7 in: MSH-10 %s could not be processed: %s", arrival.text(10), where)
         return keep(arrival, Outcome.ERROR, ack.INTERNAL_ERROR, reason=where)

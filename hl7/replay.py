@@ -26,8 +26,6 @@ Outcome = InboundMessage.Outcome
 
 #: Messages that are looked at or replayed in one go.
 MOST = 200
-#: A replay claims the control ID before it acts, the listener after: PostgreSQL lets one of them win.
-_DEADLOCK = "40P01"
 _AT_ONCE = "its sender sent it again in this moment: look at it anew"
 
 
@@ -124,7 +122,7 @@ def replay(message: InboundMessage, who: str, *, seen: int, accepted_too: bool =
     except IntegrityError as error:
         raise NotReplayed(_AT_ONCE) from error
     except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", "") != _DEADLOCK:
+        if not receive.is_deadlock(error):  # a replay claims the control ID before it acts, the listener after
             raise
         raise NotReplayed(_AT_ONCE) from error
     logger.info("HL7 in: MSH-10 %s replayed by %s: %s", kept.control_id, who, kept.outcome)

@@ -16,7 +16,7 @@ from hl7.identity import identifier_if_any, patient_identity, visit_info
 from hl7.mapping import Reading
 from hl7.orders import Effect
 from hl7.request import stations_by_rule
-from ris.errors import NotOfTheOrder, UnknownOrder
+from ris.errors import NotOfTheOrder, TransitionNotAllowed, UnknownOrder
 from ris.inputs import Actor, AppointmentNotice, Code, Identifier, OrderKey, OrderRequest, ProcedureRequest
 from ris.models import Order
 from ris.services import appointments, orders
@@ -57,7 +57,10 @@ def book(message: Message, reading: Reading, actor: Actor) -> Effect:
             _refuse_or_pass(notice, reading)
             return None
         ours = tuple(other for other in notices if appointments.is_imaging(other.procedure))
-        order = orders.place(_as_request(notice, ours, message, reading), actor)
+        try:
+            order = orders.place(_as_request(notice, ours, message, reading), actor)
+        except TransitionNotAllowed:  # the order came in this instant, and is canceled: it stays so
+            return appointments.keep(notice, actor)
         reading.warn(f"The appointment names no order that is here: it is taken as order {order.accession_number}")
         return appointments.keep(notice, actor)
 

@@ -18,8 +18,6 @@ from ris.services import together
 
 logger = logging.getLogger(__name__)
 
-_DEADLOCK = "40P01"
-
 
 def process_all(arrivals: Sequence[Arrival]) -> list[InboundMessage]:
     """What became of each, in their order; see receive.process."""
@@ -48,7 +46,7 @@ def _together(run: Sequence[Arrival]) -> list[InboundMessage] | None:
                 for arrival, requests in zip(run, wanted, strict=True)
             ]
     except (OperationalError, InterfaceError) as error:
-        if getattr(error.__cause__, "sqlstate", "") != _DEADLOCK:
+        if not receive.is_deadlock(error):
             raise
     except Exception as error:  # noqa: BLE001 - a repeat, a refusal, a race or a fault: receive.process finds out which
         logger.debug("HL7 in: %s messages are processed one by one: %s", len(run), type(error).__name__)

@@ -10,9 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from hl7 import anatomy
-from hl7.header import Header
+from hl7 import anatomy, batches
+from hl7.header import Er7Error, Header
 from hl7.models import Feed
+from hl7.pasted import message_in
 from hl7.preview import Preview, Touched, preview
 from hl7.views.messages import read
 from ris.access import staff
@@ -20,6 +21,10 @@ from ris.inputs import Code, Identifier
 
 #: Bytes of one message.
 _LONGEST = 2_000_000
+_LEFT_OUT = "What stood around the message (a log, quotes, marks of line ends) was left out."
+_SEVERAL = (
+    "Messages in this frame: {count}. Each is taken for itself and answered {answered}; this is the first of them."
+)
 _FRAME_START, _FRAME_END = b"\x0b", b"\x1c"
 
 
@@ -50,7 +55,7 @@ class PasteForm(forms.Form):
         if file := self.cleaned_data["file"]:
             content = file.read()
             return (content.partition(_FRAME_START)[2] or content).partition(_FRAME_END)[0]
-        text = self.cleaned_data["text"].lstrip()
+        text = message_in(self.cleaned_data["text"]).lstrip()
         header = Header.find(text.encode("utf-8", "replace"))
         codec = header.codec if header else ""
         return text.encode(codec if codec not in ("", "unknown") else "utf-8", "replace")
@@ -84,9 +89,10 @@ def paste(request: HttpRequest) -> HttpResponse:
     form = PasteForm(request.POST, request.FILES, label_suffix="")
     context: dict[str, Any] = {"form": form}
     if form.is_valid():
-        feed, raw = form.cleaned_data["feed"], form.raw()
+        feed, (raw, remarks) = form.cleaned_data["feed"], _one_message(form)
         found = preview(raw, feed)
         context |= {
+            "remarks": remarks,
             "preview": found,
             "tables": [_table(touched) for touched in found.touched],
             "looked_up": _looked_up(found),
@@ -95,6 +101,23 @@ def paste(request: HttpRequest) -> HttpResponse:
             "answer": found.answer.decode(found.arrival.codec if found.arrival else "utf-8", "replace").splitlines(),
         }
     return render(request, "hl7/paste.html", context)
+
+
+def _one_message(form: PasteForm) -> tuple[bytes, list[str]]:
+    """The message that is looked at, the first of several, and what was left out to get it."""
+    raw, remarks = form.raw(), []
+    if not form.cleaned_data["file"] and message_in(form.cleaned_data["text"]) != form.cleaned_data["text"]:
+        remarks.append(_LEFT_OUT)
+    try:
+        batch = batches.split(raw)
+    except Er7Error as error:
+        return raw, [*remarks, str(error)]
+    if batch is None or not batch.messages:
+        return raw, remarks
+    if len(batch.messages) > 1 or batch.headers:
+        answered = "by one batch" if batch.headers else "each in a frame of its own"
+        remarks.append(_SEVERAL.format(count=len(batch.messages), answered=answered))
+    return batch.messages[0], remarks
 
 
 def _table(touched: Touched) -> Table:

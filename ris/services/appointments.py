@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 
 from ris.errors import NotOfTheOrder, UnknownOrder
 from ris.inputs import Actor, AppointmentNotice, Code, Identifier, OrderKey
-from ris.models import CanceledAppointment, Order, PatientIdentifier, ProcedureType, ScheduledProcedureStep, Station
+from ris.models import CanceledAppointment, Order, ProcedureType, ScheduledProcedureStep, Station
 from ris.services import order_numbers, planning, precedence, provenance, scheduling
 from ris.states import OVER, StepStatus
 
@@ -86,7 +86,7 @@ def _key(notice: AppointmentNotice) -> OrderKey:
     bound = _bound(notice).values_list("requested_procedure__order", flat=True).distinct()
     found = _first(notice.orders)
     if found is None and len(orders := list(Order.objects.filter(pk__in=bound)[:2])) == 1:
-        found = _exactly(orders[0], notice.orders[0])
+        found = order_numbers.exactly(orders[0], notice.orders[0].patient)
     found = found or _first((own, replace(own, placer_order_number=Identifier(), filler_order_number=notice.filler_id)))
     if found is None:
         raise UnknownOrder("The appointment names no order that is here")
@@ -98,25 +98,9 @@ def _first(keys: Iterable[OrderKey]) -> OrderKey | None:
     for key in keys:
         if order_numbers.candidates(key).count() == 1:
             return key
-        if found := _of_another_sender(key):
-            return _exactly(found, key)
+        if found := order_numbers.of_another_sender(key):
+            return found
     return None
-
-
-def _of_another_sender(key: OrderKey) -> Order | None:
-    """The patient's only order of this placer number: the scheduling system need not be the one that ordered."""
-    placer = key.placer_order_number
-    if not placer or placer.issuer or not key.patient:
-        return None
-    named = PatientIdentifier.objects.filter(value=key.patient.value, issuer=key.patient.issuer)
-    found = list(Order.objects.filter(placer_order_number=placer.value, patient__identifiers__in=named)[:2])
-    return found[0] if len(found) == 1 else None
-
-
-def _exactly(order: Order, key: OrderKey) -> OrderKey:
-    placer = Identifier(order.placer_order_number, order.placer_issuer)
-    filler = Identifier(order.filler_order_number, order.filler_issuer)
-    return OrderKey(sender=order.sender, placer_order_number=placer, filler_order_number=filler, patient=key.patient)
 
 
 def _bound(notice: AppointmentNotice) -> QuerySet[ScheduledProcedureStep]:

@@ -15,10 +15,11 @@ from ris.states import TRANSITIONS, StepStatus, Verb, exam_status
 def lock_order(order_pk: int) -> Order:
     """The order's row, locked until the transaction ends. Every service function locks it before it reads below it.
 
-    Without KEY, because the events of another order of the same patient only need that the key stays.
+    Without KEY, because the events of another order of the same patient only need that the key stays. Without its
+    patient, because an order that is merged while we wait for it would not be found beside the patient it had.
     """
     try:
-        return Order.objects.select_for_update(of=("self",), no_key=True).select_related("patient").get(pk=order_pk)
+        return Order.objects.select_for_update(no_key=True).get(pk=order_pk)
     except Order.DoesNotExist:
         raise UnknownOrder("This order is not here") from None
 

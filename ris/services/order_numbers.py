@@ -44,6 +44,24 @@ def candidates(key: OrderKey) -> QuerySet[Order]:
     return Order.objects.none()
 
 
+def of_another_sender(key: OrderKey) -> OrderKey | None:
+    """All numbers of the patient's only order of this placer number: a system that schedules or reports need not be the
+    one that ordered, and may leave out the number's namespace."""
+    placer = key.placer_order_number
+    if not placer or placer.issuer or not key.patient:
+        return None
+    named = PatientIdentifier.objects.filter(value=key.patient.value, issuer=key.patient.issuer)
+    found = list(Order.objects.filter(placer_order_number=placer.value, patient__identifiers__in=named)[:2])
+    return exactly(found[0], key.patient) if len(found) == 1 else None
+
+
+def exactly(order: Order, patient: Identifier) -> OrderKey:
+    """The key of this very order, asked for by a message about ``patient``."""
+    placer = Identifier(order.placer_order_number, order.placer_issuer)
+    filler = Identifier(order.filler_order_number, order.filler_issuer)
+    return OrderKey(sender=order.sender, placer_order_number=placer, filler_order_number=filler, patient=patient)
+
+
 def spelled(key: OrderKey) -> str:
     """The key's numbers, for a sentence."""
     numbers = (key.placer_order_number.value, key.filler_order_number.value, key.accession_number)

@@ -216,7 +216,7 @@ def _get_or_create(request: OrderRequest, patient: Patient, facts: dict[str, Any
     if placer and filler:  # it may have come by the filler's number alone before
         named = Order.objects.filter(**by_placer)
         Order.objects.filter(~Exists(named), placer_order_number="", **by_filler).update(**by_placer)
-    locked = Order.objects.select_for_update(of=("self",), no_key=True).select_related("patient")
+    locked = Order.objects.select_for_update(no_key=True)
     return locked.get_or_create(**key, defaults=values)
 
 

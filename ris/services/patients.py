@@ -10,7 +10,7 @@ from ris.inputs import Actor, Identifier, PatientIdentity, VisitInfo
 from ris.models import Order, Patient, PatientIdentifier, Visit, name_key
 from ris.services import events, precedence, rows
 
-_DEMOGRAPHICS = (
+DEMOGRAPHICS = (
     "patient_name",
     "patient_birth_date",
     "patient_sex",
@@ -18,6 +18,8 @@ _DEMOGRAPHICS = (
     "telephone",
     "patient_comments",
 )
+#: Under this name a patient keeps when a merge last said by which identifier it is shown.
+_NUMBER = "patient_id"
 _VISIT = ("current_patient_location", "patient_class", "referring_physician", "status")
 
 
@@ -97,7 +99,7 @@ def update_demographics(patient: Patient, identity: PatientIdentity, actor: Acto
 
 
 def _take_over(patient: Patient, identity: PatientIdentity, mark: str) -> precedence.Taken:
-    said = {name: getattr(identity, name) for name in _DEMOGRAPHICS}
+    said = {name: getattr(identity, name) for name in DEMOGRAPHICS}
     taken = precedence.take(patient, precedence.spoken(Patient, said), mark)
     patient.name_key = name_key(patient.patient_name)
     return taken
@@ -192,7 +194,8 @@ def _rename(patient: Patient, identifier: Identifier, old: Identifier, actor: Ac
 def merge(survivor: PatientIdentity, retired: Identifier, actor: Actor) -> Patient:
     """Make ``retired`` a name of the survivor: orders, visits and identifiers move, and late messages follow.
 
-    A repeat changes nothing. MergeNotPossible if both are one identifier; IncompleteRequest if one is missing.
+    A repeat changes nothing; the inverse of an earlier merge turns that round. MergeNotPossible if both are one
+    identifier; IncompleteRequest if one is missing.
     Locks patients, then orders, each in the order of their keys.
     """
     if not retired:
@@ -202,8 +205,10 @@ def merge(survivor: PatientIdentity, retired: Identifier, actor: Actor) -> Patie
     known = {found.pk for identifier in (survivor.identifier, retired) if (found := find(identifier))}
     list(Patient.objects.select_for_update(no_key=True).filter(pk__in=known).order_by("pk"))
     patient, _created = find_or_create(survivor, actor)
-    update_demographics(patient, survivor, actor)
     old = find(retired, lock=True)
+    if old is not None and old.pk == patient.pk:
+        _turn_round(patient, survivor.identifier, retired, actor)
+    update_demographics(patient, survivor, actor)
     if old is None:
         name = PatientIdentifier.objects.create(
             patient=patient, value=retired.value, issuer=retired.issuer, is_retired=True
@@ -216,12 +221,32 @@ def merge(survivor: PatientIdentity, retired: Identifier, actor: Actor) -> Patie
     return patient
 
 
+def _turn_round(patient: Patient, identifier: Identifier, retired: Identifier, actor: Actor) -> None:
+    """Both name this patient. If it is shown by the ``retired`` one, its number is from now on the other: so a merge of
+    the wrong direction is put right. Not by a message that is older than that merge."""
+    mark = precedence.stamp(actor)
+    if retired != Identifier(patient.patient_id, patient.issuer_of_patient_id):
+        return
+    if not precedence.prevails(patient, _NUMBER, mark):
+        return
+    names = PatientIdentifier.objects.filter(patient=patient)
+    names.filter(value=identifier.value, issuer=identifier.issuer).update(is_retired=False)
+    name = names.get(value=retired.value, issuer=retired.issuer)
+    name.is_retired = True
+    name.save(update_fields=["is_retired"])
+    patient.patient_id, patient.issuer_of_patient_id = identifier.value, identifier.issuer
+    patient.said_at = patient.said_at | {_NUMBER: mark}
+    patient.save()
+    events.record("merge", actor, patient=patient, retired_identifier=name, reason="the patient had both identifiers")
+
+
 def _absorb(patient: Patient, old: Patient, name: PatientIdentifier, actor: Actor) -> None:
     orders = list(Order.objects.select_for_update(no_key=True).filter(patient=old).order_by("pk"))
     for visit in Visit.objects.filter(patient=old):
         _move_visit(visit, patient)
     PatientIdentifier.objects.filter(patient=old).update(patient=patient, is_retired=True)
-    precedence.absorb(patient, old, _DEMOGRAPHICS, retired=True)
+    precedence.absorb(patient, old, DEMOGRAPHICS, retired=True)
+    patient.said_at = patient.said_at | {_NUMBER: max(patient.said_at.get(_NUMBER, ""), precedence.stamp(actor))}
     patient.save()
     old.merged_into = patient
     old.save(update_fields=["merged_into"])

@@ -33,6 +33,8 @@ def _key(notice: ReportNotice) -> OrderKey:
     for key in _keys(notice):
         if order_numbers.candidates(key).count() == 1:
             return key
+    if found := order_numbers.of_another_sender(notice.order):
+        return found
     raise UnknownOrder(f"No single order has the number {order_numbers.spelled(notice.order) or 'of this report'}")
 
 

@@ -72,12 +72,18 @@ def obr(**fields: str) -> str:
         ((obr(f4="CTABD^CT abdomen"),), None),
         ((obr(f24="CT SCAN", f4="X^Y"),), "CT"),
         ((obr(f24="MRI/NEURO"),), "MR"),
+        ((obr(f24="RUS"),), "US"),
+        ((obr(f24="NMR"),), "MR"),
+        ((obr(f24="NMS"),), "NM"),
+        ((obr(f24="RX"),), "DX"),
+        ((obr(f24="Mammo"),), "MG"),
         ((obr(f24="USER"),), None),
         ((obr(f24="IOP"),), None),
     ],
 )
 def test_modality(segments, modality):
-    """IPC-5 beats OBR-24, then OBR-4.3, OBR-18 and the code's prefix; departments are none (#030, #031, #038, #044)."""
+    """IPC-5 beats OBR-24, then OBR-4.3, OBR-18 and the code's prefix; departments are none (#030, #031, #038, #044).
+    Table 0074 has words of its own."""
     assert step(*segments).modality == modality
 
 

@@ -39,6 +39,10 @@ def test_each_pair_stands_once():
     ("control", "status", "action"),
     [
         ("NW", "IP", Action.PLACE),
+        ("NW", "CM", Action.STATUS),
+        ("NW", "CA", Action.CANCEL),
+        ("NW", "HD", Action.PLACE_HELD),
+        ("RO", "RP", Action.PLACE),
         ("XO", "CA", Action.CANCEL),
         ("XO", "R", Action.CHANGE),
         ("SC", "CM", Action.STATUS),
@@ -63,6 +67,24 @@ def test_hold_and_release(feed):
     assert WorkflowEvent.objects.get(verb="hold").reason == "Insurance"
     accepted(message("ORC|RL|P100"))
     assert selectors.worklist_steps().count() == 1
+
+
+def test_an_order_that_comes_held(feed):
+    """NW with ORC-5 HD is placed and on no worklist until RL; one that was canceled ahead stays canceled."""
+    accepted(said("NW", status="HD"))
+    assert RequestedProcedure.objects.get().status == "ON HOLD" and not selectors.worklist_steps().exists()
+    accepted(message("ORC|RL|P100"))
+    assert selectors.worklist_steps().count() == 1
+    accepted(message("ORC|CA|P200"))
+    accepted(said("NW", "P200", status="HD"))
+    assert Order.objects.get(placer_order_number="P200").procedures.get().status == "CANCELED"
+
+
+@pytest.mark.parametrize("status", ["CM", "CA", "DC"])
+def test_an_order_that_is_over_when_it_comes_is_on_no_worklist(feed, status):
+    """NW of a system that loads its past orders: done or canceled there, nobody shall be scanned for it."""
+    accepted(said("NW", status=status))
+    assert not selectors.worklist_steps().exists()
 
 
 def test_an_order_that_is_not_scheduled_yet_is_held_too(feed):

@@ -41,6 +41,49 @@ def test_a_pasted_order_is_explained(staff):
     assert (Order.objects.count(), InboundMessage.objects.count()) == (0, 0)
 
 
+def test_the_patients_attributes_have_their_field_too(staff):
+    """As those of the order and the exam."""
+    html = page(staff, text=order(obr="XWRIST^X-ray wrist^L^XWRIST^Wrist^L").decode())
+    assert "MSA|AA" in html
+    patient = html[html.index("Patient GRACE1") : html.index("Read in the message")]
+    for words in ("PID-3", "PID-5", "PID-7.1", "PID-8.1"):
+        assert f"<code>{words}</code>" in patient, words
+
+
+BARE = order(control_id="WRAPPED", accession="A77").decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(f"2026-11-22 08:00:00,123 INFO [mllp-1] {row}" for row in BARE.split("\r")),
+        "Received from 10.0.0.1: " + BARE,
+        "<VT>" + BARE.replace("\r", "<CR>\n") + "<FS><CR>",
+        "^K" + BARE.replace("\r", "^M") + "^\\^M",
+        BARE.replace("\r", "\\r"),
+        '{"message": "' + BARE.replace("\\", "\\\\").replace("\r", "\\r") + '"}',
+        "<pre>" + BARE.replace("&", "&amp;") + "</pre></body>",
+        '"' + BARE + '"',
+        "\n".join(f"{number}: {row}" for number, row in enumerate(BARE.split("\r"))),
+        "\n".join(f"> {row}" for row in BARE.split("\r")),
+    ],
+)
+def test_what_stands_around_a_message_is_left_out(staff, text):
+    """A log's prefixes, marks of line ends, JSON, a web page, quotes; and the page says so."""
+    html = page(staff, text=text)
+    for words in ("MSA|AA|WRAPPED", "A77", "XRAY1, XRAY2", "was left out"):
+        assert words in html, words
+    assert "was left out" not in page(staff, text=BARE.replace("\r", "\r\n"))
+
+
+def test_several_messages_are_taken_as_the_listener_takes_them(staff):
+    """Each for itself: the first is shown, and how many there are is said."""
+    html = page(staff, text=order(control_id="ONE").decode() + order(control_id="TWO", placer="P2").decode())
+    assert "MSA|AA|ONE" in html and "Messages in this frame: 2" in html
+    html = page(staff, text="FHS|^~\\&\rBHS|^~\\&\r" + order(control_id="ONE").decode() + "BTS|1\rFTS|1\r")
+    assert "MSA|AA|ONE" in html and "answered by one batch" in html
+
+
 def test_a_change_is_shown_against_the_exam_that_is_there(staff):
     """What is, and what would be."""
     answer_to(order(placer="P1"))

@@ -7,14 +7,14 @@ ours, the database away, logs. Not covered here: sockets (test_mllp), two at onc
 import logging
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import IntegrityError, OperationalError, connection
 
 from hl7 import receive as receiving
 from hl7.er7 import Message
 from hl7.exchange import receive
 from hl7.framing import Abandoned, Frame, Oversized
 from hl7.models import Feed, InboundMessage
-from ris.models import Order, Patient, WorkflowEvent
+from ris.models import Order, Patient, PatientIdentifier, WorkflowEvent
 from tests.hl7.conftest import answer_to, message, order, verdict
 
 pytestmark = pytest.mark.django_db
@@ -187,6 +187,33 @@ def test_without_database_there_is_no_answer(feed):
         receive(Frame(raw), "127.0.0.1")
     assert not InboundMessage.objects.exists()
     assert answer_to(raw).value("MSA-1") == "AA"
+
+
+class Deadlock(Exception):
+    """What psycopg says of the transaction that PostgreSQL ends to let another one go on."""
+
+    sqlstate = "40P01"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("fault", [IntegrityError, OperationalError])
+def test_who_lost_a_race_goes_again_and_the_sender_does_not_hear_of_it(feed, fault):
+    """Another transaction wrote the same row in this instant, or both waited for each other: no AE, no closed
+    connection, but the effect, once."""
+    answer_to(order())
+    faults = [fault() for _each_way_of_carrying_out in range(2)]
+
+    def racing(execute, sql, *rest):
+        if sql.startswith('INSERT INTO "ris_patientidentifier"') and faults:
+            raise faults.pop() from Deadlock()
+        return execute(sql, *rest)
+
+    merge = message("EVN|A40", "PID|||GRACE1^^^ADT^MR||Sample^Grace", "MRG|UNKNOWN^^^ADT^MR", kind="ADT^A40")
+    with connection.execute_wrapper(racing):
+        assert answer_to(merge).value("MSA-1") == "AA"
+    assert not faults and PatientIdentifier.objects.filter(value="UNKNOWN", is_retired=True).count() == 1
+    assert WorkflowEvent.objects.filter(verb="merge").count() == 1
+    assert InboundMessage.objects.filter(outcome=Outcome.ACCEPTED).count() == InboundMessage.objects.count() == 2
 
 
 def test_no_patient_data_in_the_log(feed, caplog):

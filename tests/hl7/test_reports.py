@@ -48,6 +48,15 @@ def test_a_report_goes_its_way(feed):
     assert (exam().report_status, exam().reported_at, exam().status) == ("CANCELED", None, "SCHEDULED")
 
 
+def test_a_report_of_another_system_names_the_placers_number(feed):
+    """ORC-2 without a namespace, from who did not order: the patient's only order of that number; never another's."""
+    accepted(order(sender="HIS|WARD"))
+    accepted(oru("F").replace(b"|HIS|WARD|", b"|DICTATION|RAD|"))
+    assert exam().report_status == "FINAL"
+    other = oru("X").replace(b"|HIS|WARD|", b"|DICTATION|RAD|").replace(b"GRACE1", b"OTHER1")
+    assert verdict(answer_to(other))[:2] == ("AE", "204") and exam().report_status == "FINAL"
+
+
 @pytest.mark.parametrize(
     ("obr", "segments"),
     [

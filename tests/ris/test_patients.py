@@ -1,6 +1,7 @@
 """Patients: registered, updated, merged; what a message leaves empty stays."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -63,14 +64,29 @@ def test_merge_moves_everything():
     assert Patient.objects.count() == 2
 
 
-def test_merge_repeated_or_turned_round():
-    """A repeat changes nothing; the inverse merge closes no circle."""
+def test_merge_repeated():
+    """A repeat changes nothing."""
     patients.register(GRACE, HIS)
-    survivor = patients.merge(PatientIdentity(identifier=NEW), GRACE.identifier, HIS)
+    patients.merge(PatientIdentity(identifier=NEW), GRACE.identifier, HIS)
     events = WorkflowEvent.objects.count()
     patients.merge(PatientIdentity(identifier=NEW), GRACE.identifier, HIS)
-    assert patients.merge(GRACE, NEW, HIS) == survivor
     assert WorkflowEvent.objects.exclude(verb="update").count() == events
+
+
+def test_merge_turned_round():
+    """The inverse merge puts right one of the wrong direction: the same patient, shown by the other number, with what
+    its PID says; the repeat of an older link of a chain, or an older merge that comes late, does not."""
+    patients.register(GRACE, HIS)
+    early, late = (replace(HIS, said_at=datetime(2026, 11, 22, hour, tzinfo=UTC)) for hour in (8, 9))
+    survivor = patients.merge(PatientIdentity(identifier=NEW), GRACE.identifier, early)
+    turned = patients.merge(replace(GRACE, patient_name="Hopper^Amazing"), NEW, late)
+    assert turned == survivor and turned.merged_into is None
+    assert (turned.patient_id, turned.patient_name) == (GRACE.identifier.value, "Hopper^Amazing")
+    assert [found.value for found in PatientIdentifier.objects.filter(is_retired=True)] == [NEW.value]
+    patients.merge(PatientIdentity(identifier=NEW), GRACE.identifier, early)
+    assert Patient.objects.get(merged_into=None).patient_id == GRACE.identifier.value
+    last = patients.merge(PatientIdentity(identifier=Identifier("P901", "SUNVIEW")), GRACE.identifier, HIS)
+    assert patients.merge(GRACE, NEW, HIS) == last and last.patient_id == "P901"
 
 
 def test_merge_of_an_unknown_number():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from ris.errors import DuplicatePerformedStep, Refusal
 from ris.inputs import Identifier, OrderKey, PatientIdentity
@@ -21,6 +21,7 @@ from ris.models import (
 from ris.services import images, orders, patients, performing, scheduling
 from tests import making
 from tests.making import HIS, NINE, SCANNER
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -134,3 +135,24 @@ def test_merge_against_everything(site):
     survivor = patients.find(making.GRACE.identifier)
     assert survivor == patients.find(other.identifier)
     assert set(Order.objects.values_list("patient", flat=True)) == {survivor.pk}
+
+
+def test_an_order_that_is_merged_while_somebody_waits_for_it_is_still_here(site):
+    """A lock that reads the patient beside the order finds neither once the order has moved (PostgreSQL 13.2.1)."""
+    step = making.only_step(making.placed("1"))
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.extend(at_once(lambda: scheduling.arrive(step.pk, HIS))))
+    with transaction.atomic():
+        patients.merge(PatientIdentity(identifier=Identifier("P900", "SUNVIEW")), making.GRACE.identifier, HIS)
+        thread.start()
+        wait_until(_somebody_waits, seconds=20)
+    thread.join(60)
+    assert found == [step] and ScheduledProcedureStep.objects.get().status == "ARRIVED"
+
+
+def _somebody_waits() -> bool:
+    if connection.vendor != "postgresql":
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone()[0] > 0
