@@ -57,9 +57,9 @@ def update(request: Request) -> Answer:
     try:
         with transaction.atomic():
             performed = performing.lock(uid)
-            if not performed.is_final:  # else the service refuses, whatever the modification holds
-                defects = mpps_rules.set_defects(modification, performed.attributes)
-                _judge(request, [*_character_set(request, modification), *defects])
+            performing.check_in_progress(performed)  # before anything else that may be wrong with the modification
+            defects = mpps_rules.set_defects(modification, performed.attributes)
+            _judge(request, [*_character_set(request, modification), *defects])
             mpps_rules.drop_not_settable(modification)
             report = mpps_report.updated(uid, modification)
             performing.update(report, _actor(request, uid))

@@ -24,7 +24,7 @@ N-SET of what was not created (Note 5)                0000H    0105H
 ====================================================  =======  ===============================================
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -43,9 +43,12 @@ from worklist.status import (
     MISSING_ATTRIBUTE,
     MISSING_ATTRIBUTE_VALUE,
     NO_SUCH_ATTRIBUTE,
+    PROCESSING_FAILURE,
     Failure,
 )
 
+#: So many things may be wrong in one message, each item counted.
+MOST_DEFECTS = 10_000
 _FINAL = (PerformedStatus.COMPLETED, PerformedStatus.DISCONTINUED)
 #: The longest value of what the domain keeps in columns (PS3.5 6.2); a longer one would be cut, and so be another.
 _LONGEST = {
@@ -100,7 +103,7 @@ def check_instance_uid(uid: str) -> None:
 
 def create_defects(attributes: Dataset) -> list[Defect]:
     """What an N-CREATE does not keep of the table. The status must be IN PROGRESS (F.7.2.1.2)."""
-    found = dict.fromkeys([*_checked(attributes, RULES, "create"), *_moments(attributes)])
+    found = dict.fromkeys([*_bounded(_checked(attributes, RULES, "create")), *_moments(attributes)])
     status = text_of(attributes, "PerformedProcedureStepStatus")
     if status and status != PerformedStatus.IN_PROGRESS:
         found[_invalid("PerformedProcedureStepStatus", "must be IN PROGRESS")] = None
@@ -109,7 +112,7 @@ def create_defects(attributes: Dataset) -> list[Defect]:
 
 def set_defects(modification: Dataset, stored: Mapping[str, Any]) -> list[Defect]:
     """What an N-SET does not keep of the table; ``stored`` is the object so far as DICOM JSON."""
-    found = dict.fromkeys([*_checked(modification, RULES, "set"), *_moments(modification)])
+    found = dict.fromkeys([*_bounded(_checked(modification, RULES, "set")), *_moments(modification)])
     for element in modification:
         rule = BY_KEYWORD.get(element.keyword)
         if rule and rule.set == NOT_ALLOWED:
@@ -134,6 +137,14 @@ def failure(defects: list[Defect]) -> Failure:
     keywords = list(dict.fromkeys(defect.keyword for defect in same))
     told = f"{same[0].keyword}: {same[0].why}" if kind is Kind.INVALID else f"{kind.word}: {', '.join(keywords)}"
     return Failure(kind.status, told[0].upper() + told[1:], *keywords)
+
+
+def _bounded(defects: Iterable[Defect]) -> Iterator[Defect]:
+    """Thousands of items that are all wrong are no MPPS, and need not be looked at to the end."""
+    for count, defect in enumerate(defects):
+        if count == MOST_DEFECTS:
+            raise Failure(PROCESSING_FAILURE, "More is wrong than can be told")
+        yield defect
 
 
 def _checked(dataset: Dataset, rules: tuple[Rule, ...], column: str) -> Iterator[Defect]:

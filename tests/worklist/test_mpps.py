@@ -129,6 +129,18 @@ def test_set_after_the_end(scanner, entry):
     assert PerformedProcedureStep.objects.get().status == "COMPLETED"
 
 
+def test_a_set_after_the_end_that_is_wrong_besides(scanner, entry):
+    """A710H comes before whatever else is wrong with the message."""
+    exam = scanner.start(entry)
+    scanner.discontinue(exam)
+    for keyword, value in {"PerformedProcedureStepEndDate": "20259999", "PerformedSeriesSequence": [Dataset()]}.items():
+        late = Dataset()
+        late.PerformedProcedureStepEndTime = "101010"
+        setattr(late, keyword, value)
+        answer = refused(scanner.set, exam.uid, late)
+        assert (answer.status, answer.answer.get("ErrorID")) == (0x0110, 0xA710), keyword
+
+
 def test_type_1_at_the_end(scanner, entry):
     """COMPLETED without series, end date or end time: 0120H with its tag, or 0121H if it is there and empty."""
     exam = scanner.start(entry)
