@@ -24,8 +24,8 @@ from worklist.workers import Workers
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a peer waits for the list of stations to be read anew; then the last list holds. With Limits.query_seconds
-#: that is less than three. Before it was ever read there is more time.
+#: Seconds that a peer waits for the list of stations to be read anew; then the last list holds. With
+#: Limits.query_seconds that is less than three. Before it was ever read there is more time.
 READ_SECONDS, FIRST_READ_SECONDS = 0.4, 1.0
 
 

@@ -8,6 +8,7 @@ a message of a lenient station with                   answer   and of a strict o
 ====================================================  =======  ===============================================
 a SOP Instance UID that is no UID                     0117H    the same
 a data set that is cut off or cannot be decoded       0106H    the same
+one nested deeper or longer than ``encoding.MESSAGE``  0110H    the same
 N-SET or N-GET of an instance that is not here        0112H    the same
 N-CREATE of an instance that is here                  0111H    the same
 N-SET of one that is COMPLETED or DISCONTINUED        0110H    the same, Error ID A710H
