@@ -19,12 +19,14 @@ longer than what identifies may be
                                                       0121H
 any other Type 1: missing, empty                      0000H    0120H, 0121H
 Type 2 or 1C: missing                                 0000H    0120H
+a number that is none, such as a weight: left out     0000H    0106H
 DISCONTINUED without series                           0000H    0120H, 0121H
 N-SET of what may not be set: left out                0000H    0105H
 N-SET of what was not created (Note 5)                0000H    0105H
 ====================================================  =======  ===============================================
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -50,6 +52,7 @@ from worklist.status import (
 
 #: So many things may be wrong in one message, each item counted.
 MOST_DEFECTS = 10_000
+_NUMBERS = frozenset({"DS", "IS", "FL", "FD"})
 _FINAL = (PerformedStatus.COMPLETED, PerformedStatus.DISCONTINUED)
 #: The longest value of what the domain keeps in columns (PS3.5 6.2); a longer one would be cut, and so be another.
 _LONGEST = {
@@ -129,6 +132,27 @@ def drop_not_settable(modification: Dataset) -> None:
     for rule in RULES:
         if rule.set == NOT_ALLOWED and rule.tag in modification:
             del modification[rule.tag]
+
+
+def drop_no_numbers(dataset: Dataset) -> list[Defect]:
+    """Take out numbers that are none, such as a weight of "75 kg": nobody can read them, and they end no exam."""
+    found = []
+    for element in list(dataset):
+        if element.VR == "SQ":
+            for item in element.value or []:
+                found += drop_no_numbers(item)
+        elif element.VR in _NUMBERS and not _is_empty(element) and not _is_finite(element):
+            found.append(Defect(element.keyword or f"{element.tag:08X}", Kind.INVALID, "is no number"))
+            del dataset[element.tag]
+    return found
+
+
+def _is_finite(element: DataElement) -> bool:
+    values = element.value if element.VM > 1 else [element.value]
+    try:
+        return all(math.isfinite(float(value)) for value in values)
+    except (TypeError, ValueError):
+        return False
 
 
 def failure(defects: list[Defect]) -> Failure:
