@@ -143,6 +143,7 @@ SCHEDULES = {
     "hl7.tasks.purge": 60,
     "worklist.mpps_tasks.forget_early_updates": 5,
     "worklist.mpps_tasks.purge_forwards": 60,
+    "worklist.store.remove_left": 60,
 }
 
 LOGGING = {

@@ -24,8 +24,9 @@ from worklist.workers import Workers
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a peer waits for the list of stations to be read anew; then the last list holds.
-READ_SECONDS = 1.0
+#: Seconds that a peer waits for the list of stations to be read anew; then the last list holds. With
+#: Limits.query_seconds that is less than three. Before it was ever read there is more time.
+READ_SECONDS, FIRST_READ_SECONDS = 0.4, 1.0
 
 
 class Admission:
@@ -34,17 +35,17 @@ class Admission:
     def __init__(self, loop: asyncio.AbstractEventLoop, workers: Workers, stations: Stations) -> None:
         self._loop, self._workers, self._stations = loop, workers, stations
         self._waiting: list[tuple[Asked, Acceptor]] = []
-        self._is_reading = False
+        self._is_reading = self._hangs = False
         self._lockout = Lockout()
 
     def admit(self, asked: Asked, acceptor: Acceptor) -> None:
         """Accept or reject, now or when the list of stations has been read."""
-        if self._stations.is_fresh:
+        if self._stations.is_fresh or self._hangs:
             self._decide(asked, acceptor)
             return
         self._waiting.append((asked, acceptor))
         if len(self._waiting) == 1:
-            self._loop.call_later(READ_SECONDS, self._decide_all)
+            self._loop.call_later(READ_SECONDS if self._stations.is_known else FIRST_READ_SECONDS, self._waited)
         if not self._is_reading:
             self._is_reading = True
             self._workers.submit(self._read)
@@ -55,8 +56,13 @@ class Admission:
         finally:
             self._loop.call_soon_threadsafe(self._was_read)
 
+    def _waited(self) -> None:
+        """The database hangs if it is still being asked: then nobody waits for it any more, until it has answered."""
+        self._hangs = self._is_reading
+        self._decide_all()
+
     def _was_read(self) -> None:
-        self._is_reading = False
+        self._is_reading = self._hangs = False
         self._decide_all()
 
     def _decide_all(self) -> None:

@@ -5,6 +5,7 @@ A data set is kept in memory up to a length, or written to a file as it comes: a
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,11 @@ from typing import BinaryIO, Protocol
 from worklist import command
 from worklist.command import Command
 from worklist.framing import Pdv
-from worklist.limits import LONGEST_COMMAND
+from worklist.limits import LONGEST_COMMAND, USUAL_DATA_SET
 from worklist.negotiation import Context
+
+#: What a fragment counts at least towards its message's longest length: one without content costs no less to take.
+_COMMAND_FRAGMENT, _DATA_FRAGMENT = 32, 256
 
 
 class InvalidMessage(Exception):
@@ -29,19 +33,45 @@ class Sink(Protocol):
     def discard(self) -> None: ...
 
 
+class Room:
+    """How many bytes of long data sets may be in memory at once, of all peers of a door together."""
+
+    def __init__(self, size: int) -> None:
+        self._left, self._lock = size, threading.Lock()
+
+    def take(self, size: int) -> None:
+        """InvalidMessage if there is no room."""
+        with self._lock:
+            if size > self._left:
+                raise InvalidMessage("a long data set while others take all the room")
+            self._left -= size
+
+    def give(self, size: int) -> None:
+        with self._lock:
+            self._left += size
+
+
 @dataclass(slots=True)
 class Memory:
-    """Keeps the data set of a query or an MPPS."""
+    """Keeps the data set of a query or an MPPS. What is longer than usual needs ``room``."""
 
+    room: Room
     fragments: list[bytes] = field(default_factory=list)
     size: int = 0
+    _taken: int = 0
 
     def write(self, fragment: bytes) -> None:
-        self.fragments.append(fragment)
         self.size += len(fragment)
+        if self.size > USUAL_DATA_SET:
+            self.room.take(self.size - self._taken)
+            self._taken = self.size
+        self.fragments.append(fragment)
 
     def discard(self) -> None:
         self.fragments.clear()
+        taken, self._taken = self._taken, 0
+        if taken:
+            self.room.give(taken)
 
     def data(self) -> bytes:
         return b"".join(self.fragments)
@@ -155,7 +185,8 @@ class Assembly:
 
     def _add_command(self, context: Context, pdv: Pdv) -> Message | None:
         self._command += pdv.fragment
-        if len(self._command) > LONGEST_COMMAND:
+        self._length += max(len(pdv.fragment), _COMMAND_FRAGMENT)
+        if self._length > LONGEST_COMMAND:
             raise InvalidMessage("a command set without end")
         if not pdv.is_last:
             return None
@@ -173,7 +204,7 @@ class Assembly:
         return message
 
     def _add_data(self, message: Message, pdv: Pdv) -> Message | None:
-        self._length += len(pdv.fragment)
+        self._length += max(len(pdv.fragment), _DATA_FRAGMENT)
         if self._length > self._longest:
             raise InvalidMessage("a data set without end")
         message.sink.write(pdv.fragment)
@@ -182,4 +213,5 @@ class Assembly:
         if isinstance(message.sink, File):
             message.sink.close()
         self._message = self._context = None
+        self._length = 0
         return message

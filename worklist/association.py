@@ -18,6 +18,8 @@ from worklist.upper_layer import Event, State
 
 logger = logging.getLogger(__name__)
 
+#: Seconds for which the PDUs of one peer are read in one go; then the others have their turn.
+TURN_SECONDS = 0.001
 #: Bytes of a peer that are thrown away after our A-ABORT, so that it can read why, before the connection is cut.
 NOISE_BYTES = 1024**2
 
@@ -25,11 +27,11 @@ NOISE_BYTES = 1024**2
 class Association(Acceptor, asyncio.Protocol):
     """The acceptor's side of one association, over one transport connection."""
 
-    __slots__ = ("_is_held", "_noise", "_pdu_by", "_unsent", "is_paused")
+    __slots__ = ("_has_ended", "_is_held", "_noise", "_pdu_by", "_unsent", "is_paused")
 
     def __init__(self, house: House, address: str) -> None:
         super().__init__(house, address)
-        self.is_paused = self._is_held = False
+        self.is_paused = self._is_held = self._has_ended = False
         self._noise = self._unsent = 0
         self._pdu_by: float | None = None
 
@@ -47,6 +49,11 @@ class Association(Acceptor, asyncio.Protocol):
         if self._framing is not None:
             self._framing.feed(data)
             self._read()
+
+    def eof_received(self) -> bool:
+        """The peer says no more. If it may be reading still, what it asked before is answered, and then it is over."""
+        self._has_ended = self._dialogue is not None and not self._dialogue.is_idle
+        return self._has_ended and self._transport.get_extra_info("ssl_object") is None
 
     def pause_writing(self) -> None:
         self.is_paused = True
@@ -71,8 +78,11 @@ class Association(Acceptor, asyncio.Protocol):
         dialogue = self._dialogue
         if dialogue is None or self.state not in (State.STA6, State.STA8):
             return
-        if self.state is State.STA8 and dialogue.is_idle:
+        if self.state is State.STA8 and dialogue.is_idle and not self.is_paused:
             self._on(Event.EVT14)
+        if self._has_ended and dialogue.is_idle:
+            self._transport.close()
+        if self.state is State.STA13:
             return
         if dialogue.is_full != self._is_held:
             self._hold(dialogue.is_full)
@@ -80,12 +90,15 @@ class Association(Acceptor, asyncio.Protocol):
             self._set_deadline(dialogue)
 
     def _read(self) -> None:
-        """Take the PDUs that are there. What is none, or does not come in its turn, ends the association."""
+        """Take the PDUs that are there, for a turn. What is none, or comes out of its turn, ends the association."""
+        until = self._house.loop.time() + TURN_SECONDS
         try:
             while self._framing is not None and not self._is_held and (pdu := self._framing.next()):
                 self._pdu_by = None
                 self._take(*pdu)
                 if self._dialogue is not None and self._dialogue.is_full:
+                    break
+                if self._house.loop.time() > until and self._gives_way():
                     break
         except InvalidPdu as error:
             self._framing, self._source = None, (framing.BY_PROVIDER, error.reason)
@@ -94,6 +107,19 @@ class Association(Acceptor, asyncio.Protocol):
         except InvalidMessage as error:
             self.abort(str(error))
         self.settle()
+
+    def _gives_way(self) -> bool:
+        """Have the rest read when the loop has looked after the others: small PDUs come by the thousand."""
+        if self._framing is None or self._framing.is_between:
+            return False
+        self._transport.pause_reading()
+        self._house.loop.call_soon(self._read_on)
+        return True
+
+    def _read_on(self) -> None:
+        if not self._is_held and self.state is not State.STA1:
+            self._transport.resume_reading()
+            self._read()
 
     def _take(self, kind: int, body: bytes) -> None:
         event, self._body = framing.EVENTS[kind], body

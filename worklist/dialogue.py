@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from worklist import framing, handling, services, status
-from worklist.assembly import Assembly, File, Memory, Message, Nowhere, Sink
+from worklist.assembly import Assembly, File, Memory, Message, Nowhere, Room, Sink
 from worklist.command import Command
 from worklist.dimse import Answer, Request
 from worklist.handling import Handler, QueryHandler
@@ -21,7 +21,8 @@ from worklist.workers import Workers
 
 #: Requests that wait may hold so many bytes before the peer is not read any more.
 MOST_BYTES_WAITING = 1024**2
-#: Verbs whose answer must come in time even while the database hangs, and the status that it then is.
+#: Verbs whose answer must come in time even while the database hangs, and the status that it then is. They have a
+#: thread of their own: what costs more, MPPS and images, never keeps them waiting.
 _LATE = {"C-FIND": OUT_OF_RESOURCES, "C-ECHO": PROCESSING_FAILURE}
 
 #: Opens a new file for the object that a C-STORE announces, and writes what stands in front of its data set.
@@ -39,6 +40,7 @@ class Service:
     incoming: Incoming | None
     queries: Workers
     others: Workers
+    room: Room
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class Dialogue:
         if asked.verb == "C-STORE" and (incoming := self._service.incoming):
             request = self._request(context, asked)
             return File(lambda: incoming(request)), limits.longest_object
-        return Memory(), limits.longest_message
+        return Memory(self._service.room), limits.longest_message
 
     def _request(self, context: Context, asked: Command, message: Message | None = None) -> Request:
         """The request as a handler sees it; without a data set as long as there is no ``message`` yet."""
@@ -180,15 +182,13 @@ class Dialogue:
 
     def _run(self, request: Request, message: Message) -> None:
         service, longest = self._service, self._peer.longest
-        workers: Workers
         if request.verb == "C-FIND" and service.query:
             self._running = Query(service.query, request, message, longest, self._deliver)
-            workers = service.queries
         else:
             self._running = Single(service.handlers[request.verb], request, message, longest, self._deliver)
-            workers = service.others
         if request.verb in _LATE:
             self._late = service.loop.call_later(service.limits.query_seconds, self._is_late)
+        workers = service.queries if request.verb in _LATE else service.others
         workers.submit(self._running.run)
 
     def _deliver(self, operation: Single | Query, pdus: bytes, is_last: bool) -> None:
@@ -224,6 +224,8 @@ class Dialogue:
         self._line.settle()
 
     def _finish(self) -> None:
+        if isinstance(self._running, Query):
+            self._running.message.sink.discard()
         self._running = None
         if self._late is not None:
             self._late.cancel()

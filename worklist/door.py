@@ -13,6 +13,7 @@ from pynetdicom import AE
 from worklist import handling, status
 from worklist.acceptor import Acceptor
 from worklist.admission import Admission
+from worklist.assembly import Room
 from worklist.association import Association
 from worklist.dialogue import Dialogue, Incoming, Line, Peer, Service
 from worklist.dimse import SUCCESS, VERIFICATION
@@ -24,10 +25,10 @@ from worklist.workers import Workers, query_options
 
 logger = logging.getLogger(__name__)
 
-#: Threads for everything but queries, which have one: handing them to many costs three times (peers.md).
+#: Threads for everything but queries and C-ECHO, which have one: handing them to many costs three times (peers.md).
 _THREADS = 4
-#: Seconds that a thread may take to end what it does when the door is stopped.
-_THREAD_SECONDS = 5.0
+#: Seconds that the threads of each kind may take to end what they do when the door is stopped.
+_THREAD_SECONDS = 2.0
 
 
 class Door:
@@ -70,13 +71,20 @@ class Door:
         self._others = Workers("dicom-other", _THREADS)
         self._admission = Admission(self.loop, self._others, self._stations)
         self._service = Service(
-            self.loop, self.limits, self._handlers, self._query, self._incoming, self._queries, self._others
+            self.loop,
+            self.limits,
+            self._handlers,
+            self._query,
+            self._incoming,
+            self._queries,
+            self._others,
+            Room(self.limits.room),
         )
         self._listener.open()
         self._thread.start()
         return self
 
-    def stop(self, seconds: float = 8.0) -> None:
+    def stop(self, seconds: float = 6.0) -> None:
         """Accept no more, let running associations end for at most ``seconds``, abort the rest."""
         asyncio.run_coroutine_threadsafe(self._end(seconds), self.loop).result()
         for workers in (self._queries, self._others):

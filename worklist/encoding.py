@@ -9,6 +9,7 @@ import re
 import warnings
 from io import BytesIO
 from mmap import mmap
+from typing import NamedTuple
 
 import pydicom.config
 from pydicom.charset import python_encoding
@@ -22,9 +23,20 @@ pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
 warnings.filterwarnings("ignore", module="pydicom")
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # pydicom sets its own level when it is imported
 
-MAX_DEPTH = 8
-MAX_ELEMENTS = 200_000
-MAX_ITEMS = 20_000
+
+class Bounds(NamedTuple):
+    """How deep and how long a data set may be."""
+
+    depth: int
+    elements: int
+    items: int
+
+
+#: Of a query or an MPPS: ten thousand references, and some.
+MESSAGE = Bounds(depth=8, elements=200_000, items=20_000)
+#: Of an object to store: structured reports are deep; enhanced images and segmentations have a dozen items for each of
+#: thousands of frames.
+OBJECT = Bounds(depth=64, elements=20_000_000, items=5_000_000)
 
 UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -39,6 +51,10 @@ _VR_OF_TAG = {tag: entry[0][:2].encode() for tag, entry in DicomDictionary.items
 
 class MalformedDataset(Exception):
     """The bytes are no data set in the negotiated transfer syntax; ``str(error)`` says where, without any value."""
+
+
+class TooLarge(MalformedDataset):
+    """It may be whole, but is more than its ``Bounds`` allow."""
 
 
 def decode(data: bytes, implicit_vr: bool, character_set: str = "ISO_IR 192") -> Dataset:
@@ -62,8 +78,8 @@ def decode(data: bytes, implicit_vr: bool, character_set: str = "ISO_IR 192") ->
 
 
 def check_structure(data: bytes | mmap, implicit_vr: bool, start: int = 0) -> None:
-    """MalformedDataset unless the elements of ``data`` fill it from ``start`` on; no value is looked at."""
-    _Walk(data, implicit_vr, keeps_texts=False).whole(start)
+    """MalformedDataset unless the elements of an object fill ``data`` from ``start`` on; no value is looked at."""
+    _Walk(data, implicit_vr, OBJECT, keeps_texts=False).whole(start)
 
 
 def texts(data: bytes, implicit_vr: bool) -> list[bytes]:
@@ -110,8 +126,10 @@ def _check_text(text: bytes, codec: str) -> None:
 class _Walk:
     """Walks the encoded elements by their lengths, decoding nothing, and collects the raw texts."""
 
-    def __init__(self, data: bytes | mmap, implicit_vr: bool, keeps_texts: bool = True) -> None:
-        self.data, self.implicit_vr, self._keeps_texts = data, implicit_vr, keeps_texts
+    def __init__(
+        self, data: bytes | mmap, implicit_vr: bool, bounds: Bounds = MESSAGE, keeps_texts: bool = True
+    ) -> None:
+        self.data, self.implicit_vr, self._bounds, self._keeps_texts = data, implicit_vr, bounds, keeps_texts
         self.elements = self.items = 0
         self.texts: list[bytes] = []
 
@@ -120,8 +138,8 @@ class _Walk:
 
     def _elements(self, at: int, end: int, implicit: bool, depth: int, delimited: bool) -> int:
         """Walk elements up to ``end``, or up to an item delimiter if ``delimited``; where they end."""
-        if depth > MAX_DEPTH:
-            raise MalformedDataset(f"sequences are nested deeper than {MAX_DEPTH}")
+        if depth > self._bounds.depth:
+            raise TooLarge(f"sequences are nested deeper than {self._bounds.depth}")
         before = -1
         while at < end:
             tag = self._tag(at, end)
@@ -137,8 +155,8 @@ class _Walk:
 
     def _element(self, tag: int, at: int, end: int, implicit: bool, depth: int) -> int:
         self.elements += 1
-        if self.elements > MAX_ELEMENTS:
-            raise MalformedDataset(f"there are more than {MAX_ELEMENTS} elements")
+        if self.elements > self._bounds.elements:
+            raise TooLarge(f"there are more than {self._bounds.elements} elements")
         vr, length, at = self._head(tag, at, end, implicit)
         if length == UNDEFINED:
             if vr in (b"OB", b"OW"):
@@ -172,8 +190,10 @@ class _Walk:
             if delimited and tag == _SEQUENCE_END:
                 return at
             self.items += 1
-            if tag != _ITEM or self.items > MAX_ITEMS:
-                raise MalformedDataset(f"a sequence is broken at byte {at} or has more than {MAX_ITEMS} items")
+            if tag != _ITEM:
+                raise MalformedDataset(f"a sequence is broken at byte {at}")
+            if self.items > self._bounds.items:
+                raise TooLarge(f"there are more than {self._bounds.items} items")
             at = self._item(at, end, length, implicit, depth)
         if delimited:
             raise MalformedDataset("a sequence has no end")

@@ -28,6 +28,8 @@ BY_USER, BY_PROVIDER = 0, 2
 NO_REASON, UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PDU = 0, 1, 2, 6
 
 _head = struct.Struct(">BxL")
+#: Most values in one P-DATA-TF: more are noise, and each costs as much as one that holds something.
+MOST_VALUES = 1024
 _pdv = struct.Struct(">LBB")
 _p_data = struct.Struct(">BxLLBB")
 
@@ -83,11 +85,13 @@ class Framing:
 
 
 def pdvs(body: bytes) -> Iterator[Pdv]:
-    """The values in a P-DATA-TF. InvalidPdu: one is empty, has no room for its head, or reaches over the end."""
+    """The values in a P-DATA-TF. InvalidPdu: one has no room for its head or reaches over the end, or too many."""
     at = 0
     if not body:
         raise InvalidPdu("P-DATA without a value")
-    while at < len(body):
+    for _ in range(MOST_VALUES):
+        if at == len(body):
+            return
         if len(body) - at < _pdv.size:
             raise InvalidPdu("head of a value")
         length, context_id, control = _pdv.unpack_from(body, at)
@@ -97,12 +101,17 @@ def pdvs(body: bytes) -> Iterator[Pdv]:
             raise InvalidPdu("length of a value")
         yield Pdv(context_id, bool(control & 1), bool(control & 2), body[at:end])
         at = end
+    if at < len(body):
+        raise InvalidPdu("number of values")
 
 
 def p_data(context_id: int, data: bytes, is_command: bool, longest: int) -> bytes:
-    """A whole command set or data set as P-DATA-TF PDUs whose bodies have at most ``longest`` bytes."""
+    """A whole command set or data set as P-DATA-TF PDUs whose bodies have at most ``longest`` bytes.
+
+    Each fragment is even (PS3.7 annex F): DCMTK gives up on an odd one.
+    """
     size, kind = len(data), int(is_command)
-    room = longest - _pdv.size
+    room = (longest - _pdv.size) & ~1
     if size <= room:
         return _p_data.pack(0x04, size + 6, size + 2, context_id, kind | 2) + data
     parts: list[bytes] = []

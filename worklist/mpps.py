@@ -33,7 +33,8 @@ def create(request: Request) -> Answer:
     uid = request.sop_instance_uid or generate_uid(prefix=None)
     mpps_rules.check_instance_uid(uid)
     attributes = _decode(request)
-    _judge(request, [*_character_set(request, attributes), *mpps_rules.create_defects(attributes)])
+    no_numbers = mpps_rules.drop_no_numbers(attributes)
+    _judge(request, [*_character_set(request, attributes), *mpps_rules.create_defects(attributes), *no_numbers])
     report = mpps_report.created(uid, attributes)
     try:
         with transaction.atomic():
@@ -54,12 +55,13 @@ def update(request: Request) -> Answer:
     uid = request.sop_instance_uid or ""
     mpps_rules.check_instance_uid(uid)
     modification = _decode(request)
+    no_numbers = mpps_rules.drop_no_numbers(modification)
     try:
         with transaction.atomic():
             performed = performing.lock(uid)
-            if not performed.is_final:  # else the service refuses, whatever the modification holds
-                defects = mpps_rules.set_defects(modification, performed.attributes)
-                _judge(request, [*_character_set(request, modification), *defects])
+            performing.check_in_progress(performed)  # before anything else that may be wrong with the modification
+            defects = mpps_rules.set_defects(modification, performed.attributes)
+            _judge(request, [*_character_set(request, modification), *defects, *no_numbers])
             mpps_rules.drop_not_settable(modification)
             report = mpps_report.updated(uid, modification)
             performing.update(report, _actor(request, uid))

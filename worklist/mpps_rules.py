@@ -8,6 +8,7 @@ a message of a lenient station with                   answer   and of a strict o
 ====================================================  =======  ===============================================
 a SOP Instance UID that is no UID                     0117H    the same
 a data set that is cut off or cannot be decoded       0106H    the same
+one nested deeper or longer than ``encoding.MESSAGE``  0110H    the same
 N-SET or N-GET of an instance that is not here        0112H    the same
 N-CREATE of an instance that is here                  0111H    the same
 N-SET of one that is COMPLETED or DISCONTINUED        0110H    the same, Error ID A710H
@@ -18,13 +19,15 @@ longer than what identifies may be
                                                       0121H
 any other Type 1: missing, empty                      0000H    0120H, 0121H
 Type 2 or 1C: missing                                 0000H    0120H
+a number that is none, such as a weight: left out     0000H    0106H
 DISCONTINUED without series                           0000H    0120H, 0121H
 N-SET of what may not be set: left out                0000H    0105H
 N-SET of what was not created (Note 5)                0000H    0105H
 ====================================================  =======  ===============================================
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -43,9 +46,13 @@ from worklist.status import (
     MISSING_ATTRIBUTE,
     MISSING_ATTRIBUTE_VALUE,
     NO_SUCH_ATTRIBUTE,
+    PROCESSING_FAILURE,
     Failure,
 )
 
+#: So many things may be wrong in one message, each item counted.
+MOST_DEFECTS = 10_000
+_NUMBERS = frozenset({"DS", "IS", "FL", "FD"})
 _FINAL = (PerformedStatus.COMPLETED, PerformedStatus.DISCONTINUED)
 #: The longest value of what the domain keeps in columns (PS3.5 6.2); a longer one would be cut, and so be another.
 _LONGEST = {
@@ -100,7 +107,7 @@ def check_instance_uid(uid: str) -> None:
 
 def create_defects(attributes: Dataset) -> list[Defect]:
     """What an N-CREATE does not keep of the table. The status must be IN PROGRESS (F.7.2.1.2)."""
-    found = dict.fromkeys([*_checked(attributes, RULES, "create"), *_moments(attributes)])
+    found = dict.fromkeys([*_bounded(_checked(attributes, RULES, "create")), *_moments(attributes)])
     status = text_of(attributes, "PerformedProcedureStepStatus")
     if status and status != PerformedStatus.IN_PROGRESS:
         found[_invalid("PerformedProcedureStepStatus", "must be IN PROGRESS")] = None
@@ -109,7 +116,7 @@ def create_defects(attributes: Dataset) -> list[Defect]:
 
 def set_defects(modification: Dataset, stored: Mapping[str, Any]) -> list[Defect]:
     """What an N-SET does not keep of the table; ``stored`` is the object so far as DICOM JSON."""
-    found = dict.fromkeys([*_checked(modification, RULES, "set"), *_moments(modification)])
+    found = dict.fromkeys([*_bounded(_checked(modification, RULES, "set")), *_moments(modification)])
     for element in modification:
         rule = BY_KEYWORD.get(element.keyword)
         if rule and rule.set == NOT_ALLOWED:
@@ -127,6 +134,27 @@ def drop_not_settable(modification: Dataset) -> None:
             del modification[rule.tag]
 
 
+def drop_no_numbers(dataset: Dataset) -> list[Defect]:
+    """Take out numbers that are none, such as a weight of "75 kg": nobody can read them, and they end no exam."""
+    found = []
+    for element in list(dataset):
+        if element.VR == "SQ":
+            for item in element.value or []:
+                found += drop_no_numbers(item)
+        elif element.VR in _NUMBERS and not _is_empty(element) and not _is_finite(element):
+            found.append(Defect(element.keyword or f"{element.tag:08X}", Kind.INVALID, "is no number"))
+            del dataset[element.tag]
+    return found
+
+
+def _is_finite(element: DataElement) -> bool:
+    values = element.value if element.VM > 1 else [element.value]
+    try:
+        return all(math.isfinite(float(value)) for value in values)
+    except (TypeError, ValueError):
+        return False
+
+
 def failure(defects: list[Defect]) -> Failure:
     """The refusal that these mean: of the gravest kind, with every attribute of that kind."""
     kind = next(kind for kind in Kind if any(defect.kind is kind for defect in defects))
@@ -134,6 +162,14 @@ def failure(defects: list[Defect]) -> Failure:
     keywords = list(dict.fromkeys(defect.keyword for defect in same))
     told = f"{same[0].keyword}: {same[0].why}" if kind is Kind.INVALID else f"{kind.word}: {', '.join(keywords)}"
     return Failure(kind.status, told[0].upper() + told[1:], *keywords)
+
+
+def _bounded(defects: Iterable[Defect]) -> Iterator[Defect]:
+    """Thousands of items that are all wrong are no MPPS, and need not be looked at to the end."""
+    for count, defect in enumerate(defects):
+        if count == MOST_DEFECTS:
+            raise Failure(PROCESSING_FAILURE, "More is wrong than can be told")
+        yield defect
 
 
 def _checked(dataset: Dataset, rules: tuple[Rule, ...], column: str) -> Iterator[Defect]:

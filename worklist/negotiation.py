@@ -7,19 +7,17 @@ import functools
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydicom.uid import UID
 from pynetdicom import _config
-from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
+from pynetdicom.pdu import A_ASSOCIATE_AC
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     AsynchronousOperationsWindowNegotiation,
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
-    SCP_SCU_RoleSelectionNegotiation,
-    UserIdentityNegotiation,
 )
 from pynetdicom.presentation import PresentationContext, build_context, negotiate_as_acceptor
 
@@ -42,11 +40,11 @@ TEMPORARY_CONGESTION: Rejection = (2, 3, 1)
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 #: Requests that are kept, and up to which length in bytes.
 _KEPT, _LONGEST_KEPT = 256, 16 * 1024
-#: Most items of user information: a role and an extended negotiation for each presentation context, and what else is.
-_MOST_USER_ITEMS = 300
 _APPLICATION_CONTEXT_ITEM, _CONTEXT_ITEM, _USER_ITEM = 0x10, 0x20, 0x50
 _ABSTRACT_SYNTAX, _TRANSFER_SYNTAX = 0x30, 0x40
-_USERNAME_AND_PASSCODE, _USER_IDENTITY_ANSWER = 2, 0x59
+_MAXIMUM_LENGTH, _ASYNCHRONOUS_OPERATIONS, _USER_IDENTITY, _USER_IDENTITY_ANSWER = 0x51, 0x53, 0x58, 0x59
+_USERNAME_AND_PASSCODE = 2
+_LONGEST_UID = 64
 _item = struct.Struct(">BxH")
 
 
@@ -101,15 +99,15 @@ class Negotiation:
             return Asked(calling, called, PROTOCOL_VERSION_NOT_SUPPORTED)
         parts = _Parts.of(body[68:])
         proposed = tuple(syntax for _number, syntax, _transfer in parts.contexts)
-        if parts.application_context != _APPLICATION_CONTEXT.encode():
+        if parts.application_context != _APPLICATION_CONTEXT:
             return Asked(calling, called, APPLICATION_CONTEXT_NOT_SUPPORTED, abstract_syntaxes=proposed)
-        user_information = _decoded(parts.user_information)
+        user_information = dict(_items(parts.user_information))
         longest = _longest(user_information)
         if longest < SHORTEST_PDU:
             return Asked(calling, called, NO_REASON, abstract_syntaxes=proposed)
-        results, roles = self._negotiated(parts, user_information)
-        passcode, wants_answer = _user_identity(user_information)
-        accept = _accept(body, user_information, results, roles)
+        results = self._negotiated(parts)
+        passcode, wants_answer = _user_identity(user_information.get(_USER_IDENTITY, b""))
+        accept = _accept(body, results, _ASYNCHRONOUS_OPERATIONS in user_information)
         return Asked(
             calling,
             called,
@@ -121,12 +119,14 @@ class Negotiation:
             abstract_syntaxes=proposed,
         )
 
-    def _negotiated(self, parts: "_Parts", user_information: list[Any]) -> tuple[list[PresentationContext], list[Any]]:
+    def _negotiated(self, parts: "_Parts") -> list[PresentationContext]:
+        """Roles that a peer proposes are not answered, which means the usual ones (PS3.7 D.3.3.4)."""
         try:
             contexts = [self._context(*context) for context in parts.contexts]
         except Exception as error:  # whatever the library stumbles on is the peer's fault
             raise InvalidRequest(f"a presentation context cannot be decoded ({type(error).__name__})") from error
-        return negotiate_as_acceptor(contexts, self._offered, _roles(user_information))
+        results, _roles = negotiate_as_acceptor(contexts, self._offered, None)
+        return list(results)
 
     def _context(self, number: int, abstract_syntax: str, transfer_syntaxes: list[str]) -> PresentationContext:
         """What is proposed, without transfer syntaxes that nobody here knows: some propose thousands."""
@@ -141,7 +141,7 @@ class _Parts(NamedTuple):
     """The variable items of a request (PS3.8 9.3.2). Taken apart here: pynetdicom takes items that reach over the end,
     and needs most of a second for a request with as many items as fit."""
 
-    application_context: bytes
+    application_context: str
     #: ID, abstract syntax, transfer syntaxes
     contexts: list[tuple[int, str, list[str]]]
     user_information: bytes
@@ -160,7 +160,7 @@ class _Parts(NamedTuple):
             raise InvalidRequest("no application context or no presentation context")
         if len({number for number, _syntax, _transfer in contexts}) < len(contexts):
             raise InvalidRequest("a presentation context ID is used twice")
-        return cls(names[0], contexts, user)
+        return cls(_uid(names[0]), contexts, user)
 
 
 def _ae_title(value: bytes) -> str:
@@ -181,7 +181,8 @@ def _context(value: bytes) -> tuple[int, str, list[str]]:
 
 
 def _uid(value: bytes) -> str:
-    return value.decode("ascii", "replace").strip(" \0")
+    """Padding aside. What is no UID, or too long for one, is none that is known, and spoils only its own context."""
+    return value.decode("ascii", "backslashreplace").strip(" \0")[:_LONGEST_UID]
 
 
 def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -197,41 +198,23 @@ def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += length
 
 
-def _decoded(user_information: bytes) -> list[Any]:
-    """The user information as pynetdicom decodes it: in a request that holds nothing else."""
-    if sum(1 for _ in _items(user_information)) > _MOST_USER_ITEMS:
-        raise InvalidRequest("too much user information")
-    if not user_information:
-        return []
-    pdu = A_ASSOCIATE_RQ()
-    body = bytes((0, 1, 0, 0)) + b"PEER".ljust(16) * 2 + bytes(32) + _item.pack(_USER_ITEM, len(user_information))
-    try:
-        pdu.decode(b"\x01\x00" + struct.pack(">L", len(body) + len(user_information)) + body + user_information)
-        return list(pdu.to_primitive().user_information)
-    except Exception as error:  # whatever the library stumbles on is the peer's fault
-        raise InvalidRequest(f"user information cannot be decoded ({type(error).__name__})") from error
-
-
-def _longest(user_information: list[Any]) -> int:
+def _longest(user_information: Mapping[int, bytes]) -> int:
     """PS3.8 D.1.1: 0, or nothing said, is no limit."""
-    said = [item.maximum_length_received for item in user_information if isinstance(item, MaximumLengthNotification)]
-    return min(said[0], LONGEST_PDU) if said and said[0] else LONGEST_PDU
+    said = user_information.get(_MAXIMUM_LENGTH, bytes(4))
+    if len(said) != 4:
+        raise InvalidRequest("a maximum length of other than 4 bytes")
+    return min(int.from_bytes(said, "big") or LONGEST_PDU, LONGEST_PDU)
 
 
-def _roles(user_information: list[Any]) -> Any:
-    return {
-        item.sop_class_uid: (bool(item.scu_role), bool(item.scp_role))
-        for item in user_information
-        if isinstance(item, SCP_SCU_RoleSelectionNegotiation)
-    }
-
-
-def _user_identity(user_information: list[Any]) -> tuple[bytes | None, bool]:
+def _user_identity(item: bytes) -> tuple[bytes | None, bool]:
     """The passcode of a user identity with one (PS3.7 Table D.3-14, type 2), and whether its answer is awaited."""
-    for item in user_information:
-        if isinstance(item, UserIdentityNegotiation) and item.user_identity_type == _USERNAME_AND_PASSCODE:
-            return item.secondary_field or b"", bool(item.positive_response_requested)
-    return None, False
+    if item[:1] != bytes((_USERNAME_AND_PASSCODE,)):
+        return None, False
+    username = int.from_bytes(item[2:4], "big")
+    passcode = item[6 + username :]
+    if len(passcode) != int.from_bytes(item[4 + username : 6 + username], "big"):
+        raise InvalidRequest("a user identity of another length than it says")
+    return passcode, bool(item[1])
 
 
 def _with_identity(accept: bytes) -> bytes:
@@ -251,8 +234,11 @@ def _accepted(results: list[PresentationContext]) -> Iterator[Context]:
             yield Context(int(context.context_id or 0), str(context.abstract_syntax), str(context.transfer_syntax[0]))
 
 
-def _accept(body: bytes, user_information: list[Any], results: list[PresentationContext], roles: list[Any]) -> bytes:
-    """The A-ASSOCIATE-AC. Extended negotiation is not answered: not supported (PS3.7 D.3.3)."""
+def _accept(body: bytes, results: list[PresentationContext], asks_window: bool) -> bytes:
+    """The A-ASSOCIATE-AC. Roles and extended negotiation are not answered: not supported (PS3.7 D.3.3).
+
+    So they are not even read: their faults are nobody's, and what is new in user information is passed over.
+    """
     longest, class_uid, version = (
         MaximumLengthNotification(),
         ImplementationClassUIDNotification(),
@@ -266,14 +252,13 @@ def _accept(body: bytes, user_information: list[Any], results: list[Presentation
     answer.calling_ae_title = answer.called_ae_title = "PEER"
     answer.result, answer.result_source = 0x00, 0x01
     answer.presentation_context_definition_results_list = results
-    answer.user_information = [longest, class_uid, version, *_window(user_information), *roles]
+    answer.user_information = [longest, class_uid, version, *([_one_at_a_time()] if asks_window else [])]
     encoded = A_ASSOCIATE_AC(answer).encode()
     return encoded[:10] + body[4:68] + encoded[74:]  # PS3.8 Table 9-17: the same as in the request
 
 
-def _window(user_information: list[Any]) -> Iterator[AsynchronousOperationsWindowNegotiation]:
+def _one_at_a_time() -> AsynchronousOperationsWindowNegotiation:
     """PS3.7 D.3.3.3: one operation at a time, for a peer that asked for more."""
-    if any(isinstance(item, AsynchronousOperationsWindowNegotiation) for item in user_information):
-        window = AsynchronousOperationsWindowNegotiation()
-        window.maximum_number_operations_invoked = window.maximum_number_operations_performed = 1
-        yield window
+    window = AsynchronousOperationsWindowNegotiation()
+    window.maximum_number_operations_invoked = window.maximum_number_operations_performed = 1
+    return window

@@ -7,7 +7,7 @@ from pydicom.datadict import tag_for_keyword
 
 from ris import errors
 from worklist.dimse import Answer, Request
-from worklist.encoding import MalformedDataset
+from worklist.encoding import MalformedDataset, TooLarge
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def answer_to(error: Exception, request: Request) -> Answer:
     if isinstance(error, errors.Refusal):
         return _refused(error)
     if isinstance(error, MalformedDataset):
-        return Answer(status=_malformed(request.verb), comment=str(error))
+        return Answer(status=_malformed(error, request.verb), comment=str(error))
     if isinstance(error, (DatabaseUnavailable, OSError)):
         logger.error("%s of %s failed: %s", request.verb, request.calling_ae_title, type(error).__name__)
         return Answer(status=OUT_OF_RESOURCES if own else PROCESSING_FAILURE, comment="Storage not available")
@@ -84,10 +84,12 @@ def _refused(error: errors.Refusal) -> Answer:
     return Answer(status=status, comment=str(error), error_id=error_id)
 
 
-def _malformed(verb: str) -> int:
+def _malformed(error: MalformedDataset, verb: str) -> int:
     if verb == "C-FIND":
         return DOES_NOT_MATCH_SOP_CLASS
-    return CANNOT_UNDERSTAND if verb == "C-STORE" else INVALID_ATTRIBUTE_VALUE
+    if verb == "C-STORE":
+        return CANNOT_UNDERSTAND
+    return PROCESSING_FAILURE if isinstance(error, TooLarge) else INVALID_ATTRIBUTE_VALUE
 
 
 def place(error: BaseException) -> str:

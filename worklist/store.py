@@ -70,7 +70,10 @@ def incoming(request: Request) -> BinaryIO:
 
 
 def remove_left() -> None:
-    """Remove what a process that was killed left behind. Other processes may be receiving: only what has been quiet."""
+    """Remove what a process that was killed left behind, at a start and by the worker every hour.
+
+    Other processes may be receiving: only what has been quiet.
+    """
     for path in _incoming().glob(f"*{_PARTIAL}"):
         if time.time() - path.stat().st_mtime > _QUIET_SECONDS:
             path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ import logging
 import queue
 import select
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,11 +37,12 @@ class Workers:
         self._jobs.put(job)
 
     def stop(self, seconds: float) -> bool:
-        """End the threads when they have done what was submitted. Whether they ended within ``seconds`` each."""
+        """End the threads when they have done what was submitted. Whether they all ended within ``seconds``."""
         for _ in self._threads:
             self._jobs.put(None)
+        until = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(seconds)
+            thread.join(max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:

@@ -47,8 +47,7 @@ def update(report: StepReport, actor: Actor) -> PerformedProcedureStep:
     UnknownPerformedStep, or PerformedStepIsFinal once it is COMPLETED or DISCONTINUED.
     """
     performed = lock(report.sop_instance_uid)
-    if performed.is_final:
-        raise PerformedStepIsFinal("Performed Procedure Step Object may no longer be updated")
+    check_in_progress(performed)
     known = performed.remarks
     _take_over(performed, report)
     _expect(performed, report)
@@ -68,6 +67,12 @@ def lock(sop_instance_uid: str) -> PerformedProcedureStep:
     """The MPPS with its orders locked until the transaction ends; UnknownPerformedStep if there is none."""
     _lock_orders(_linked_steps(sop_instance_uid))
     return _lock_performed(sop_instance_uid)
+
+
+def check_in_progress(performed: PerformedProcedureStep) -> None:
+    """PerformedStepIsFinal if it has ended: it says no more (PS3.4 F.7.2.2.2)."""
+    if performed.is_final:
+        raise PerformedStepIsFinal("Performed Procedure Step Object may no longer be updated")
 
 
 def _lock_orders(steps: Iterable[ScheduledProcedureStep]) -> None:

@@ -3,16 +3,23 @@
 Not here: rows 20, 21 and 28 (test_binding.py), 8 and 142 with TLS (test_tls.py), flood and load (tests/attacks).
 """
 
+import contextlib
 import random
 import select
+import socket
 import struct
+import threading
 from dataclasses import replace
 
 import pytest
 
 from tests.waiting import wait_until
 from tests.worklist import peer
+from tests.worklist.conftest import Known
 from tests.worklist.peer import RawPeer, item, p_data, pdu, pdv, request
+from worklist import admission
+from worklist.dimse import Answer
+from worklist.door import Door
 from worklist.limits import LONGEST_PDU, LONGEST_REQUEST, USUAL, Limits
 
 ECHO = peer.message(1, peer.command("C-ECHO", peer.VERIFICATION))
@@ -172,6 +179,64 @@ def test_user_information_that_is_not_supported_is_passed_over(port):
     assert answered.send(ECHO).response().status == 0
 
 
+ODD_USERS = {
+    "an item that is not known": peer.user_item(more=item(0x5F, b"new")),
+    "a version name of 17 characters": peer.user_item(more=item(0x55, b"A" * 17)),
+    "a version name that is not ASCII": peer.user_item(more=item(0x55, b"\xe9t\xe9\0")),
+    "a class UID that is too long": item(0x50, item(0x51, bytes(4)) + item(0x52, b"1." * 40)),
+    "a role that is none": peer.user_item(more=item(0x54, b"\0")),
+    "an identity of no type": peer.user_item(more=item(0x58, b"\x09\0\0\1x\0\0")),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("user", ODD_USERS.values(), ids=ODD_USERS)
+def test_what_is_of_no_use_to_us_is_not_judged(user, port):
+    """Unknown items are passed over (PS3.8 9.3.1), and so are faults in what nobody here looks at."""
+    assert RawPeer(port).associated(user=user).send(ECHO).response().status == 0
+
+
+def test_padded_uids(port):
+    """A NUL behind a UID, as it stands in data sets, spoils nothing."""
+    contexts = peer.context_item(1, peer.VERIFICATION + "\0", [peer.IMPLICIT + "\0"])
+    padded = RawPeer(port).associated(application_context=peer.APPLICATION_CONTEXT + "\0", contexts=contexts)
+    assert padded.results() == {1: 0}
+
+
+@pytest.mark.parametrize("uid", [b"\xff\xfe", b"1." * 40], ids=["bytes", "too long"])
+def test_a_uid_that_is_none_spoils_its_own_context_only(uid, port):
+    """As abstract syntax it is result 3, as transfer syntax 4; the next context is accepted."""
+
+    def context(number: int, abstract: bytes, transfer: bytes) -> bytes:
+        return item(0x20, bytes((number, 0, 0, 0)) + item(0x30, abstract) + item(0x40, transfer))
+
+    verification, implicit = peer.VERIFICATION.encode(), peer.IMPLICIT.encode()
+    contexts = context(1, uid, implicit) + context(3, verification, uid) + context(5, verification, implicit)
+    assert RawPeer(port).associated(contexts=contexts).results() == {1: 3, 3: 4, 5: 0}
+
+
+def test_fragments_are_even(port):
+    """PS3.7 annex F, whatever the peer's longest PDU: DCMTK gives up on an odd fragment."""
+    odd = RawPeer(port).associated(user=peer.user_item(longest=1025))
+    odd.send(*create(bytes(5000)))
+    lengths = [len(odd.pdu()) - 6 for _ in range(6)]
+    assert max(lengths) <= 1025
+    assert not any(length % 2 for length in lengths)
+
+
+def test_a_peer_that_only_reads_on_is_answered(constant_door):
+    """Who shuts down its side of the connection behind its requests still gets every answer, and then the end."""
+    half = RawPeer(constant_door.port).associated().send(ECHO * 3)
+    half.socket.shutdown(socket.SHUT_WR)
+    assert [half.response().status for _ in range(3)] == [0, 0, 0]
+    assert half.ends() == "CLOSED"
+    half = RawPeer(constant_door.port).associated().send(ECHO, peer.RELEASE_RQ)
+    half.socket.shutdown(socket.SHUT_WR)
+    assert half.response().status == 0
+    assert half.ends() == "RELEASE"
+    wait_until(lambda: constant_door.connections == 0)
+
+
 def test_29_the_cap_of_all_connections(constant_door):
     """Over it a connection is closed; below it all are served again."""
     port = constant_door.port
@@ -207,6 +272,7 @@ AMID = {
     "34 context that was not accepted": peer.message(7, peer.command("C-ECHO", peer.CT)),
     "36 stalled amid a PDU": b"\x04\x00\x00\x00\x10\x00abc",
     "37 idle": b"",
+    "thousands of empty values": p_data(pdv(1, 1, b"") * 20_000),
 }
 
 
@@ -233,6 +299,35 @@ def test_a_release_is_answered_after_what_was_asked_before(port):
     hasty.send(ECHO * 3 + peer.RELEASE_RQ)
     assert [hasty.response().status for _ in range(3)] == [0, 0, 0]
     assert hasty.ends() == "RELEASE"
+
+
+def test_a_release_is_answered_when_the_answers_are_taken(constant_door):
+    """A reader that is slower than the door closes an association gets all of a long answer."""
+    slow, data = RawPeer(constant_door.port).associated(user=peer.user_item(longest=0)), bytes(7_000_000)
+    slow.send(*create(data), peer.RELEASE_RQ)
+    with contextlib.suppress(AssertionError):  # for as long as it takes a door that does not wait
+        wait_until(lambda: constant_door.connections == 0, seconds=3 * constant_door.limits.closing_seconds)
+    assert slow.response().data == data
+    assert slow.ends() == "RELEASE"
+
+
+def test_who_comes_while_the_list_of_stations_hangs_does_not_wait_for_it(monkeypatch, limits):
+    """The first waits a moment, then the last list holds for all until the database has answered."""
+    answered = threading.Event()
+
+    class Hanging(Known):
+        is_fresh = False
+
+        def read(self) -> None:
+            answered.wait(30)
+
+    done = {"C-ECHO": lambda request: Answer(status=0)}
+    door = Door(("127.0.0.1", 0), {peer.VERIFICATION: [peer.IMPLICIT]}, done, stations=Hanging(), limits=limits).start()
+    assert echoed(door.port)
+    monkeypatch.setattr(admission, "READ_SECONDS", 3600)
+    assert echoed(door.port)
+    answered.set()
+    door.stop(seconds=1)
 
 
 def test_a_peers_abort_ends_the_connection(constant_door):

@@ -8,8 +8,9 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.dimse_primitives import N_CREATE
 
-from ris.models import PerformedProcedureStep, ScheduledProcedureStep
+from ris.models import PerformedProcedureStep, ScheduledProcedureStep, Station
 from tests import making
+from tests.waiting import wait_until
 from tests.worklist.test_encoding import encoded
 from worklist.dimse import MPPS, MPPS_RETRIEVE
 from worklist.emulator import Modality, PerformedExam, Refused, begun, ended
@@ -33,6 +34,23 @@ def refused(act, *args) -> Refused:
     with pytest.raises(Refused) as info:
         act(*args)
     return info.value
+
+
+@pytest.mark.parametrize("value", [b"75 kg ", b"\\ ", b"nan ", b"1e400 "])
+def test_numbers_that_are_none_end_no_exam(value, scanner, entry):
+    """A weight that nobody can read is left out and counted, at N-CREATE and at N-SET; a strict station gets 0106H."""
+
+    def sent(dataset: Dataset) -> bytes:
+        mark = b"1.234567"[: len(value)]
+        dataset.PatientWeight = mark.decode()
+        return encoded(dataset, implicit=True).replace(mark, value)
+
+    assert raw(scanner, sent(attributes(entry))) == 0x0000
+    kept = PerformedProcedureStep.objects.get().attributes
+    assert "00101030" not in kept and "00400253" in kept
+    Station.objects.update(mpps_strictness=Station.Strictness.STRICT)
+    strict = attributes(entry)
+    wait_until(lambda: raw(scanner, sent(strict), f"1.2.3.{PerformedProcedureStep.objects.count()}") == 0x0106)
 
 
 def test_the_same_instance_again_is_a_duplicate(scanner, entry):
@@ -127,6 +145,18 @@ def test_set_after_the_end(scanner, entry):
     assert (answer.status, answer.answer.ErrorID) == (0x0110, 0xA710)
     assert answer.answer.ErrorComment == "Performed Procedure Step Object may no longer be updated"
     assert PerformedProcedureStep.objects.get().status == "COMPLETED"
+
+
+def test_a_set_after_the_end_that_is_wrong_besides(scanner, entry):
+    """A710H comes before whatever else is wrong with the message."""
+    exam = scanner.start(entry)
+    scanner.discontinue(exam)
+    for keyword, value in {"PerformedProcedureStepEndDate": "20259999", "PerformedSeriesSequence": [Dataset()]}.items():
+        late = Dataset()
+        late.PerformedProcedureStepEndTime = "101010"
+        setattr(late, keyword, value)
+        answer = refused(scanner.set, exam.uid, late)
+        assert (answer.status, answer.answer.get("ErrorID")) == (0x0110, 0xA710), keyword
 
 
 def test_type_1_at_the_end(scanner, entry):

@@ -57,6 +57,21 @@ def test_an_image_is_kept_as_it_came(scanner, exam):
     assert Study.objects.get().mismatch == ""
 
 
+def nested(depth: int) -> Dataset:
+    item = Dataset()
+    item.ContentSequence = [nested(depth - 1)] if depth else []
+    return item
+
+
+def test_deep_and_long_objects_are_kept(scanner, exam):
+    """A report nested thirty deep, and an image with more items than any message may have."""
+    (sent,) = scanner.store(exam, 1)
+    sent.SOPInstanceUID, sent.ContentSequence = "1.2.3.1", [nested(30)]
+    sent.PerFrameFunctionalGroupsSequence = [Dataset() for _ in range(25_000)]
+    scanner.send([sent])
+    assert Instance.objects.count() == 2
+
+
 def test_the_same_image_again_changes_nothing(scanner, exam, caplog):
     """0000H, one file, one row; other content under the same UID is logged and not kept."""
     (sent,) = scanner.store(exam, 1)
