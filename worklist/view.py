@@ -6,6 +6,7 @@ implementation for both databases, and costs what it returns: entries are found 
 identifier.
 """
 
+import gc
 import logging
 import threading
 import time
@@ -107,12 +108,16 @@ class View:
             self._replace(found.steps, new)
 
     def _fill(self, entries: Iterable[Entry]) -> None:
-        for one in entries:
-            self._entries[one.pk] = one
-            for ae_title in _titles(one):
-                self._by_station[ae_title].append((one.start, one.pk, one))
-            self._index(one)
-            self._by_name += _names(one)
+        gc.disable()  # all of it stays: to look through it again and again for garbage takes as long as reading it
+        try:
+            for one in entries:
+                self._entries[one.pk] = one
+                for ae_title in _titles(one):
+                    self._by_station[ae_title].append((one.start, one.pk, one))
+                self._index(one)
+                self._by_name += _names(one)
+        finally:
+            gc.enable()
         self._by_name.sort()
         for placed in self._by_station.values():
             placed.sort()
@@ -187,7 +192,7 @@ class View:
         return [self._entries[pk] for _name, pk in self._by_name[low:high]]
 
     def _by_time(self, criteria: Criteria, stations: frozenset[str]) -> Iterator[Entry]:
-        first, last = criteria.window.bounds()
+        first, last = (bound and bound.astimezone(UTC) for bound in criteria.window.bounds())
         slices = [self._between(self._by_station.get(ae_title, []), first, last) for ae_title in stations]
         if len(slices) == 1:
             return (one for _start, _pk, one in slices[0])
@@ -196,8 +201,8 @@ class View:
 
     @staticmethod
     def _between(placed: list[Placed], first: datetime | None, last: datetime | None) -> list[Placed]:
-        low = bisect_left(placed, (first.astimezone(UTC),)) if first else 0
-        high = bisect_right(placed, (last.astimezone(UTC), _AFTER_ALL)) if last else len(placed)
+        low = bisect_left(placed, (first,)) if first else 0
+        high = bisect_right(placed, (last, _AFTER_ALL)) if last else len(placed)
         return placed[low:high]
 
     def writer(self, form: Form) -> Writer:
