@@ -194,7 +194,7 @@ def _entries(steps: Statement, pks: Collection[int]) -> Iterator[Entry]:
         row[_START] = start.astimezone(UTC) if start else _NEVER
         other_ids = tuple(other for other in others[row[-1]] if other != own)
         local = start.astimezone(zone).replace(tzinfo=None) if start else None
-        yield Entry(*row, stations.get(row[0], ()), other_ids, local)
+        yield Entry(*(*row, stations.get(row[0], ()), other_ids, local))
 
 
 _START, _PATIENT_ID, _ISSUER = map(COLUMNS.index, ("start", _PATIENT + "patient_id", _PATIENT + "issuer_of_patient_id"))

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 
 #: A subquery of keys that are one parameter, so that the SQL is the same for any number of them.
-_KEYS = {
+_KEYS: dict[str, tuple[str, Callable[[Collection[int]], Any]]] = {
     "postgresql": ("SELECT unnest(%s::bigint[])", list),
     "sqlite": ("SELECT value FROM json_each(%s)", lambda keys: json.dumps(list(keys))),
 }

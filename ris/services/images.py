@@ -119,8 +119,8 @@ def _series(report: InstanceReport, procedure: int | None) -> tuple[int, str]:
     known = Series.objects.filter(
         study__study_instance_uid=report.study_instance_uid, series_instance_uid=report.series_instance_uid
     ).values_list("pk", "study_id", "study__mismatch")
-    for series, study, mismatch in known:
-        Study.objects.filter(pk=study).update(last_instance_at=now)
+    for series, study_pk, mismatch in known:
+        Study.objects.filter(pk=study_pk).update(last_instance_at=now)
         return series, mismatch
     study = _study(report, procedure, now)
     made = Series.objects.create(
@@ -137,7 +137,7 @@ def _study(report: InstanceReport, procedure: int | None, now: datetime) -> Stud
         study_instance_uid=report.study_instance_uid,
         defaults={
             "requested_procedure_id": procedure,
-            "mismatch": lambda: _mismatch(report, procedure),
+            "mismatch": lambda: _mismatch(report, procedure),  # type: ignore[misc]  # asked only if it is new
             "patient_id": report.patient.value,
             "issuer_of_patient_id": report.patient.issuer,
             "accession_number": report.accession_number[:16],
