@@ -23,6 +23,11 @@ class Rules(Protocol):
     def days_after(self) -> int | None: ...
 
 
+def has_rules(rules: Rules) -> bool:
+    """Whether the station hides anything of its own department."""
+    return rules.only_arrived or rules.days_before is not None or rules.days_after is not None
+
+
 def reasons(
     rules: Rules,
     siblings: Collection[str],

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
@@ -59,8 +60,7 @@ class Request:
         return self.transfer_syntax_uid == "1.2.840.10008.1.2"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The status (0000,0900) with what explains it, and the data set that goes back: as ``dataset``, or as ``data``,
     encoded in the request's transfer syntax already.
 

@@ -11,9 +11,9 @@ from django.db.models import QuerySet
 
 from ris.errors import UnknownOrder
 from ris.models import PatientIdentifier, ScheduledProcedureStep
-from ris.selectors import worklist_steps
+from ris.selectors import site_zone, worklist_steps
 from ris.states import PENDING, StepStatus
-from worklist.clock import to_site
+from worklist.statement import Statement
 
 #: What worklists may show: steps that wait, and started ones for a query that asks for their status.
 SHOWN = PENDING | {StepStatus.STARTED}
@@ -146,36 +146,55 @@ COLUMNS: tuple[str, ...] = (
 )
 
 
+def _shown_steps() -> QuerySet[ScheduledProcedureStep]:
+    return worklist_steps(SHOWN).filter(start__isnull=False).order_by()
+
+
+_Link = ScheduledProcedureStep.stations.through
+_LINKED = ("scheduledprocedurestep_id", "station__ae_title", "station__name", "station__modality")
+_SHOWN_STEPS = Statement(lambda keys: _shown_steps().filter(pk__in=keys).values_list(*COLUMNS))
+_ANY_STEPS = Statement(lambda keys: ScheduledProcedureStep.objects.filter(pk__in=keys).values_list(*COLUMNS))
+_STATIONS = Statement(
+    lambda keys: (
+        _Link.objects.filter(scheduledprocedurestep__in=keys).order_by("station__ae_title").values_list(*_LINKED)
+    )
+)
+_OTHER_IDS = Statement(
+    lambda keys: (
+        PatientIdentifier.objects.filter(patient__in=keys).order_by("pk").values_list("patient_id", "value", "issuer")
+    )
+)
+
+
 def shown(pks: Collection[int] | None = None) -> Iterator[Entry]:
     """The entries that worklists may show: of these steps, or all. A step without a start can be on none.
 
     In statements of bounded size: none takes longer than a query may.
     """
-    steps = worklist_steps(SHOWN).filter(start__isnull=False).order_by()
-    named = sorted(pks) if pks is not None else list(steps.values_list("pk", flat=True))
+    named = sorted(pks) if pks is not None else list(_shown_steps().values_list("pk", flat=True))
     for first in range(0, len(named), _AT_ONCE):
-        yield from _entries(steps.filter(pk__in=named[first : first + _AT_ONCE]))
+        yield from _entries(_SHOWN_STEPS, named[first : first + _AT_ONCE])
 
 
 def of_any(pk: int) -> Entry:
     """The entry of a step that may be on no worklist, for saying why; UnknownOrder if it is not here."""
-    found = next(_entries(ScheduledProcedureStep.objects.filter(pk=pk)), None)
+    found = next(_entries(_ANY_STEPS, [pk]), None)
     if found is None:
         raise UnknownOrder("This step is not here")
     return found
 
 
-def _entries(steps: QuerySet[ScheduledProcedureStep]) -> Iterator[Entry]:
-    rows = list(steps.values_list(*COLUMNS))
+def _entries(steps: Statement, pks: Collection[int]) -> Iterator[Entry]:
+    rows = steps.rows(pks)
     stations = _stations([row[0] for row in rows])
     others = _other_ids({row[-1] for row in rows})
-    for *facts, patient_pk in rows:
-        own = (facts[_PATIENT_ID], facts[_ISSUER])
-        other_ids = tuple(other for other in others.get(patient_pk, ()) if other != own)
-        start = facts[_START]
-        facts[_START] = start.astimezone(UTC) if start else _NEVER
-        derived = (stations.get(facts[0], ()), other_ids, to_site(start) if start else None)
-        yield Entry(*(*facts, patient_pk, *derived))
+    zone = site_zone()
+    for row in rows:
+        start, own = row[_START], (row[_PATIENT_ID], row[_ISSUER])
+        row[_START] = start.astimezone(UTC) if start else _NEVER
+        other_ids = tuple(other for other in others[row[-1]] if other != own)
+        local = start.astimezone(zone).replace(tzinfo=None) if start else None
+        yield Entry(*(*row, stations.get(row[0], ()), other_ids, local))
 
 
 _START, _PATIENT_ID, _ISSUER = map(COLUMNS.index, ("start", _PATIENT + "patient_id", _PATIENT + "issuer_of_patient_id"))
@@ -184,19 +203,17 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 def _stations(pks: Collection[int]) -> dict[int, tuple[AssignedStation, ...]]:
     """Step -> its stations in the order of their AE titles; each combination is kept once."""
-    link = ScheduledProcedureStep.stations.through.objects.filter(scheduledprocedurestep__in=pks)
-    columns = ("scheduledprocedurestep_id", "station__ae_title", "station__name", "station__modality")
-    found: dict[int, list[AssignedStation]] = defaultdict(list)
-    for pk, *station in link.order_by("station__ae_title").values_list(*columns):
-        found[pk].append(AssignedStation(*station))
+    found: dict[int, tuple[AssignedStation, ...]] = {}
     kept: dict[tuple[AssignedStation, ...], tuple[AssignedStation, ...]] = {}
-    return {pk: kept.setdefault(group := tuple(stations), group) for pk, stations in found.items()}
+    for pk, *station in _STATIONS.rows(pks):
+        group = (*found.get(pk, ()), AssignedStation(*station))
+        found[pk] = kept.setdefault(group, group)
+    return found
 
 
 def _other_ids(patients: Collection[int]) -> dict[int, list[OtherID]]:
     """Patient -> all identifiers, the one that is shown among them."""
-    rows = PatientIdentifier.objects.filter(patient__in=patients).order_by("pk")
     found: dict[int, list[OtherID]] = defaultdict(list)
-    for pk, value, issuer in rows.values_list("patient_id", "value", "issuer"):
+    for pk, value, issuer in _OTHER_IDS.rows(patients):
         found[pk].append(OtherID(value, issuer))
     return found

@@ -1,6 +1,6 @@
 """DICOM matching (PS3.4 C.2.2.2, K.6.1.2): an identifier becomes conditions, which an entry meets or not."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal, InvalidOperation
@@ -43,30 +43,35 @@ class Criteria:
     unsupported: list[str] = field(default_factory=list)
     start: tuple[str, ...] = ()
 
-    def met_by(self, entry: Entry, ae_titles: Mapping[str, str]) -> bool:
-        """Whether an entry matches; ``ae_titles`` says which station an alias means."""
-        return next(self.unmet(entry, ae_titles), None) is None
+    def met_by(self, entries: Iterable[Entry], ae_titles: Mapping[str, str]) -> Iterator[Entry]:
+        """Those of the entries that match; ``ae_titles`` says which station an alias means."""
+        tests = [test for _keyword, test in self._tests(ae_titles)]
+        for entry in entries:
+            for test in tests:
+                if not test(entry):
+                    break
+            else:
+                yield entry
 
-    def unmet(self, entry: Entry, ae_titles: Mapping[str, str]) -> Iterator[str]:
+    def unmet(self, entry: Entry, ae_titles: Mapping[str, str]) -> list[str]:
         """The keywords of the keys that keep an entry off the answer."""
-        if entry.status not in self.statuses:
-            yield "ScheduledProcedureStepStatus"
-        if self.stations is not None and not self.stations_met_by(entry, ae_titles):
-            yield "ScheduledStationAETitle"
-        if not self._window_met_by(entry):
-            yield " and ".join(self.start)
+        return [keyword for keyword, test in self._tests(ae_titles) if not test(entry)]
+
+    def _tests(self, ae_titles: Mapping[str, str]) -> Iterator[tuple[str, Callable[[Entry], bool]]]:
+        statuses = self.statuses
+        yield "ScheduledProcedureStepStatus", lambda entry: entry.status in statuses
+        if self.stations is not None:
+            wanted = {ae_titles.get(title, title) for title in self.stations}
+            yield "ScheduledStationAETitle", lambda entry: any(one.ae_title in wanted for one in entry.stations)
+        if not self.window.is_open:
+            yield " and ".join(self.start), self._window_met_by
         for condition in self.conditions:
-            if not condition.holds(entry):
-                yield condition.keyword
+            yield condition.keyword, condition.holds
 
     def _window_met_by(self, entry: Entry) -> bool:
         if entry.local is None:
-            return self.window.is_open
+            return False
         return self.window.covers(entry.start) if self.window.zone else self.window.covers_local(entry.local)
-
-    def stations_met_by(self, entry: Entry, ae_titles: Mapping[str, str]) -> bool:
-        wanted = {ae_titles.get(title, title) for title in self.stations or ()}
-        return any(station.ae_title in wanted for station in entry.stations)
 
 
 def criteria(identifier: Identifier, defaults: Mapping[str, str] | None = None) -> Criteria:

@@ -6,6 +6,7 @@ implementation for both databases, and costs what it returns: entries are found 
 identifier.
 """
 
+import gc
 import logging
 import threading
 import time
@@ -13,6 +14,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 
 from django.db import Error as DatabaseUnavailable
 from django.db import connection
@@ -69,7 +71,7 @@ class View:
     def _empty(self) -> None:
         self._entries: dict[int, Entry] = {}
         self._by_station: dict[str, list[Placed]] = defaultdict(list)
-        self._by_value: dict[str, dict[str, dict[int, Entry]]] = {keyword: {} for keyword in INDEXED}
+        self._by_value: dict[str, dict[str, list[Entry]]] = {keyword: {} for keyword in INDEXED}
         self._by_name: list[tuple[str, int]] = []
 
     def __len__(self) -> int:
@@ -86,29 +88,36 @@ class View:
             began, now = time.monotonic(), time.time()
             known = self._position if now - self._looked_at < changes.LONGEST_GAP.total_seconds() else None
             found = changes.since(known)
-            self._position = None  # a failure while reading leaves a view that must be read anew
             self._take(found)
             # Inside a transaction what was read may yet be rolled back, so the next look reads all again.
             self._position = None if connection.in_atomic_block else found.position
             self._began, self._looked_at = began, now
 
     def _take(self, found: changes.Changes) -> None:
-        if found.aliases:
-            self._aliases = aliases()
+        """All is read before the view is touched: after a failure it stands where it stood, and need not be read anew.
+        When everything is read a failure leaves less than all, so that nobody knows where the view stands."""
+        known = aliases() if found.aliases else self._aliases
+        new = list(entry.shown(found.steps)) if found.steps and not found.everything else []
+        self._position = None
+        self._aliases = known
         if found.everything:
             self._empty()
             self._writers.clear()
             self._fill(entry.shown())
-        elif found.steps:
-            self._replace(found.steps, list(entry.shown(found.steps)))
+        else:
+            self._replace(found.steps, new)
 
     def _fill(self, entries: Iterable[Entry]) -> None:
-        for one in entries:
-            self._entries[one.pk] = one
-            for ae_title in _titles(one):
-                self._by_station[ae_title].append((one.start, one.pk, one))
-            self._index(one)
-            self._by_name += _names(one)
+        gc.disable()  # all of it stays: to look through it again and again for garbage takes as long as reading it
+        try:
+            for one in entries:
+                self._entries[one.pk] = one
+                for ae_title in _titles(one):
+                    self._by_station[ae_title].append((one.start, one.pk, one))
+                self._index(one)
+                self._by_name += _names(one)
+        finally:
+            gc.enable()
         self._by_name.sort()
         for placed in self._by_station.values():
             placed.sort()
@@ -128,7 +137,7 @@ class View:
     def _index(self, one: Entry) -> None:
         for keyword, value_of in INDEXED.items():
             if value := value_of(one):
-                self._by_value[keyword].setdefault(value.strip(), {})[one.pk] = one
+                self._by_value[keyword].setdefault(value.strip(), []).append(one)
 
     def _remove(self, old: Entry) -> None:
         for ae_title in _titles(old):
@@ -138,10 +147,10 @@ class View:
             del self._by_name[bisect_left(self._by_name, name)]
         for keyword, value_of in INDEXED.items():
             if value := value_of(old):
-                index = self._by_value[keyword]
-                del index[value.strip()][old.pk]
-                if not index[value.strip()]:
-                    del index[value.strip()]
+                index, value = self._by_value[keyword], value.strip()
+                index[value].remove(old)
+                if not index[value]:
+                    del index[value]
         for writer in self._writers.values():
             writer.forget(old.pk)
 
@@ -149,18 +158,17 @@ class View:
         """The entries that match and that the station may see, in the order of their start, at most ``most``."""
         now = datetime.now(site_zone())
         with self._lock:
-            found = []
-            for one in self._candidates(criteria, profile):
-                if criteria.met_by(one, self._aliases) and not hidden(one, profile, now):
-                    found.append(one)
-                    if len(found) == most:
-                        break
-            return found
+            candidates, are_visible = self._candidates(criteria, profile)
+            matching = criteria.met_by(candidates, self._aliases)
+            if not are_visible:
+                matching = (one for one in matching if not hidden(one, profile, now))
+            return list(islice(matching, most))
 
-    def _candidates(self, criteria: Criteria, profile: Profile) -> Iterator[Entry]:
-        """Entries among which are all that match, in the order of their start: by identifier, name, or station."""
+    def _candidates(self, criteria: Criteria, profile: Profile) -> tuple[Iterator[Entry], bool]:
+        """Entries among which are all that match, in the order of their start: by identifier, name, or station; and
+        whether they are so chosen that the station may see each of them."""
         named = [
-            [one for value in condition.exactly for one in self._by_value[condition.keyword].get(value, {}).values()]
+            [one for value in condition.exactly for one in self._by_value[condition.keyword].get(value, ())]
             for condition in criteria.conditions
             if condition.exactly and condition.keyword in INDEXED
         ]
@@ -172,19 +180,19 @@ class View:
             ]
         if named:
             together = {one.pk: one for one in min(named, key=len)}
-            return iter(sorted(together.values(), key=lambda one: (one.start, one.pk)))
-        return self._by_time(criteria, profile)
+            return iter(sorted(together.values(), key=lambda one: (one.start, one.pk))), False
+        stations = profile.siblings
+        if criteria.stations is not None:
+            stations = frozenset(self._aliases.get(title, title) for title in criteria.stations)
+        return self._by_time(criteria, stations), stations <= profile.siblings and not visibility.has_rules(profile)
 
     def _named(self, begins: str) -> list[Entry]:
         low = bisect_left(self._by_name, (begins,))
         high = bisect_left(self._by_name, (begins + _LAST_CHARACTER,))
         return [self._entries[pk] for _name, pk in self._by_name[low:high]]
 
-    def _by_time(self, criteria: Criteria, profile: Profile) -> Iterator[Entry]:
-        stations = profile.siblings
-        if criteria.stations is not None:
-            stations = frozenset(self._aliases.get(title, title) for title in criteria.stations)
-        first, last = criteria.window.bounds()
+    def _by_time(self, criteria: Criteria, stations: frozenset[str]) -> Iterator[Entry]:
+        first, last = (bound and bound.astimezone(UTC) for bound in criteria.window.bounds())
         slices = [self._between(self._by_station.get(ae_title, []), first, last) for ae_title in stations]
         if len(slices) == 1:
             return (one for _start, _pk, one in slices[0])
@@ -193,8 +201,8 @@ class View:
 
     @staticmethod
     def _between(placed: list[Placed], first: datetime | None, last: datetime | None) -> list[Placed]:
-        low = bisect_left(placed, (first.astimezone(UTC),)) if first else 0
-        high = bisect_right(placed, (last.astimezone(UTC), _AFTER_ALL)) if last else len(placed)
+        low = bisect_left(placed, (first,)) if first else 0
+        high = bisect_right(placed, (last, _AFTER_ALL)) if last else len(placed)
         return placed[low:high]
 
     def writer(self, form: Form) -> Writer:

@@ -24,6 +24,12 @@ def lock_order(order_pk: int) -> Order:
         raise UnknownOrder("This order is not here") from None
 
 
+def lock_orders(order_pks: Iterable[int]) -> None:
+    """Lock several, always in the order of their keys, so that two that want the same cannot deadlock."""
+    locked = Order.objects.select_for_update(no_key=True).filter(pk__in=set(order_pks)).order_by("pk")
+    list(locked.values_list("pk"))
+
+
 def lock_step(step_pk: int) -> ScheduledProcedureStep:
     """The step as it is once its order is locked; UnknownOrder if there is none."""
     steps = ScheduledProcedureStep.objects.filter(pk=step_pk)

@@ -1,9 +1,11 @@
 """Image arrival: which instances are here, whose they are, and whether they are all."""
 
+import contextlib
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from django.utils import timezone
 
 from ris import arrivals
@@ -28,82 +30,114 @@ _WITHDRAWN = Q(status=PerformedStatus.DISCONTINUED, discontinuation_code=WRONG_E
 _MPPS = PerformedProcedureStep.objects.filter(~_WITHDRAWN, scheduled_steps=OuterRef("pk"))
 
 
-@transaction.atomic
+#: How often a transaction is begun anew because another one got ahead of it, before the error is passed on.
+_ATTEMPTS = 5
+
+
 def record(report: InstanceReport, actor: Actor) -> tuple[Instance, bool]:
     """Keep the fact that an instance is here; (instance, False) and no change if its SOP Instance UID is known.
 
     An image of no order, or of another patient than ordered, is kept and its study marked; it is never refused.
     The first image starts the steps of a station that sends no MPPS.
     """
-    procedure = _procedure_of(report)
-    expecting = _locked(procedure, report.sop_instance_uid)
+    for _attempt in range(_ATTEMPTS - 1):
+        with contextlib.suppress(IntegrityError):  # the same study, series or instance was written in this instant
+            return _record(report, actor)
+    return _record(report, actor)
+
+
+def _record(report: InstanceReport, actor: Actor) -> tuple[Instance, bool]:
+    """Lock the orders of the exams that the image concerns, in the order of their keys, and keep it.
+
+    More of them may come to light while we wait, such as by an MPPS that lists it: then all are locked anew.
+    """
+    of_study = RequestedProcedure.objects.filter(study_instance_uid=report.study_instance_uid)
+    orders = set(of_study.order_by().values_list("order_id", flat=True))
+    while True:
+        with transaction.atomic():
+            events.lock_orders(orders)
+            concerned = _concerned(report)
+            if concerned.orders <= orders:
+                return _keep(report, concerned, actor)
+            orders = concerned.orders
+
+
+@dataclass(frozen=True)
+class _Concerned:
+    """What an image concerns, by keys: the exam that it belongs to, those whose MPPS list it (group case), those whose
+    images were complete, and the orders of all."""
+
+    procedure: int | None
+    listing: frozenset[int]
+    complete: frozenset[int]
+    orders: set[int]
+
+
+def _concerned(report: InstanceReport) -> _Concerned:
+    """The exam of the Study Instance UID, or else the only one of the accession number, is the image's."""
+    exams = RequestedProcedure.objects.order_by().values_list("pk", "order_id", "images_complete")
+    of_study = exams.filter(study_instance_uid=report.study_instance_uid).annotate(lists_it=Value(0))
+    listing = exams.filter(steps__performed_steps__expected__sop_instance_uid=report.sop_instance_uid)
+    found = list(of_study.union(listing.annotate(lists_it=Value(1)), all=True))
+    own = [exam[:3] for exam in found if not exam[3]]
+    if not own and report.accession_number:
+        own = list(exams.filter(order__accession_number=report.accession_number)[:2])
+    own = own if len(own) == 1 else []
+    all_of_them = [*own, *(exam[:3] for exam in found if exam[3])]
+    return _Concerned(
+        procedure=own[0][0] if own else None,
+        listing=frozenset(exam[0] for exam in found if exam[3]),
+        complete=frozenset(pk for pk, _order, is_complete in all_of_them if is_complete),
+        orders={order for _pk, order, _is_complete in all_of_them},
+    )
+
+
+def _keep(report: InstanceReport, concerned: _Concerned, actor: Actor) -> tuple[Instance, bool]:
     if existing := Instance.objects.filter(sop_instance_uid=report.sop_instance_uid).first():
         return existing, False
-    study = _study(report, procedure)
-    series, _created = Series.objects.get_or_create(
+    series, mismatch = _series(report, concerned.procedure)
+    instance = Instance.objects.create(
+        series_id=series,
+        sop_instance_uid=report.sop_instance_uid,
+        sop_class_uid=report.sop_class_uid,
+        transfer_syntax_uid=report.transfer_syntax_uid,
+        path=report.path,
+        size=report.size,
+        sha256=report.sha256,
+    )
+    if concerned.procedure is not None and not mismatch:
+        _begin_without_mpps(concerned.procedure, report.source_ae_title, actor)
+    # An image that no MPPS of an exam lists makes it neither complete nor incomplete.
+    for pk in sorted(concerned.listing | concerned.complete):
+        settle(RequestedProcedure.objects.select_related("order__patient").get(pk=pk), actor)
+    return instance, True
+
+
+def _series(report: InstanceReport, procedure: int | None) -> tuple[int, str]:
+    """The image's series, made if this is its first, and its study's ``mismatch``. The study has got an image now."""
+    now = timezone.now()
+    known = Series.objects.filter(
+        study__study_instance_uid=report.study_instance_uid, series_instance_uid=report.series_instance_uid
+    ).values_list("pk", "study_id", "study__mismatch")
+    for series, study_pk, mismatch in known:
+        Study.objects.filter(pk=study_pk).update(last_instance_at=now)
+        return series, mismatch
+    study = _study(report, procedure, now)
+    made = Series.objects.create(
         study=study,
         series_instance_uid=report.series_instance_uid,
-        defaults={"modality": report.modality, "wrong_entry": _is_withdrawn(report, procedure)},
+        modality=report.modality,
+        wrong_entry=_is_withdrawn(report, procedure),
     )
-    instance, created = Instance.objects.get_or_create(
-        sop_instance_uid=report.sop_instance_uid,
-        defaults={
-            "series": series,
-            "sop_class_uid": report.sop_class_uid,
-            "transfer_syntax_uid": report.transfer_syntax_uid,
-            "path": report.path,
-            "size": report.size,
-            "sha256": report.sha256,
-        },
-    )
-    if procedure is not None and not study.mismatch:
-        _begin_without_mpps(procedure, report.source_ae_title, actor)
-    for exam in expecting:
-        settle(exam, actor)
-    return instance, created
+    return made.pk, study.mismatch
 
 
-def _locked(procedure: RequestedProcedure | None, sop_instance_uid: str) -> list[RequestedProcedure]:
-    """The image's exam and those whose MPPS list it (group case), their orders locked in the order of their keys.
-
-    An MPPS that listed it while we waited may bring more: then all are locked anew, in their order.
-    """
-    while True:
-        found = _expecting(procedure, sop_instance_uid)
-        before = transaction.savepoint()
-        orders = {pk: events.lock_order(pk) for pk in sorted({exam.order_id for exam in found})}
-        if len(_expecting(procedure, sop_instance_uid)) <= len(found):
-            transaction.savepoint_commit(before)
-            break
-        transaction.savepoint_rollback(before)
-    for exam in found:
-        exam.order = orders[exam.order_id]
-        exam.refresh_from_db(fields=["status", "images_complete", "images_inferred"])
-    return found
-
-
-def _expecting(procedure: RequestedProcedure | None, sop_instance_uid: str) -> list[RequestedProcedure]:
-    listing = RequestedProcedure.objects.filter(steps__performed_steps__expected__sop_instance_uid=sop_instance_uid)
-    others = listing.exclude(pk=procedure.pk) if procedure else listing
-    return [*([procedure] if procedure else []), *others.distinct()]
-
-
-def _procedure_of(report: InstanceReport) -> RequestedProcedure | None:
-    """The exam of the image: by Study Instance UID, else the only one of its accession number."""
-    procedures = RequestedProcedure.objects.all()
-    found = list(procedures.filter(study_instance_uid=report.study_instance_uid)[:2])
-    if not found and report.accession_number:
-        found = list(procedures.filter(order__accession_number=report.accession_number)[:2])
-    return found[0] if len(found) == 1 else None
-
-
-def _study(report: InstanceReport, procedure: RequestedProcedure | None) -> Study:
-    now = timezone.now()
+def _study(report: InstanceReport, procedure: int | None, now: datetime) -> Study:
     study, created = Study.objects.get_or_create(
         study_instance_uid=report.study_instance_uid,
         defaults={
-            "requested_procedure": procedure,
-            "mismatch": _mismatch(report, procedure),
+            "requested_procedure_id": procedure,
+            "mismatch": lambda: _mismatch(report, procedure),  # type: ignore[misc]  # asked only if it is new
             "patient_id": report.patient.value,
             "issuer_of_patient_id": report.patient.issuer,
             "accession_number": report.accession_number[:16],
@@ -117,14 +151,15 @@ def _study(report: InstanceReport, procedure: RequestedProcedure | None) -> Stud
     return study
 
 
-def _mismatch(report: InstanceReport, procedure: RequestedProcedure | None) -> Study.Mismatch:
+def _mismatch(report: InstanceReport, procedure: int | None) -> Study.Mismatch:
     if procedure is None:
         return Study.Mismatch.UNSCHEDULED
-    named = patients.is_named_by(procedure.order.patient_id, report.patient)
+    patient = RequestedProcedure.objects.values_list("order__patient_id", flat=True).get(pk=procedure)
+    named = patients.is_named_by(patient, report.patient)
     return Study.Mismatch.NONE if named else Study.Mismatch.PATIENT
 
 
-def _is_withdrawn(report: InstanceReport, procedure: RequestedProcedure | None) -> bool:
+def _is_withdrawn(report: InstanceReport, procedure: int | None) -> bool:
     """Whether an MPPS that was withdrawn as a wrong entry lists the image's series: it comes late."""
     of_exam = Q(study_instance_uid=report.study_instance_uid)
     if procedure is not None:
@@ -144,13 +179,17 @@ def withdraw(performed: PerformedProcedureStep) -> None:
     made.update(wrong_entry=True)
 
 
-def _begin_without_mpps(procedure: RequestedProcedure, source_ae_title: str, actor: Actor) -> None:
+def _begin_without_mpps(procedure: int, source_ae_title: str, actor: Actor) -> None:
     """Start what waits for a station that sends no MPPS: its first image is the only sign that the exam began."""
+    waiting = ScheduledProcedureStep.objects.filter(requested_procedure=procedure, status__in=PENDING)
+    if not waiting.exists():
+        return
     silent = Station.objects.filter(ae_title=source_ae_title, sends_mpps=False).exists()
-    for step in procedure.steps.filter(status__in=PENDING):
+    exam = RequestedProcedure.objects.select_related("order__patient").get(pk=procedure)
+    for step in waiting:
         stations = list(step.stations.all())
         if silent or (stations and not any(station.sends_mpps for station in stations)):
-            step.requested_procedure = procedure
+            step.requested_procedure = exam
             events.move(step, Verb.START, actor, reason="first image")
 
 
@@ -158,8 +197,7 @@ def settle(procedure: RequestedProcedure, actor: Actor) -> None:
     """Say so once every instance that the exam's final MPPS list has arrived; take it back if more are listed since."""
     if procedure.images_inferred:
         return
-    expected = expected_instances(procedure)
-    complete = expected.exists() and not missing_instances(procedure).exists()
+    complete = not missing_instances(procedure).exists() and expected_instances(procedure).exists()
     if complete == procedure.images_complete:
         return
     procedure.images_complete = complete

@@ -76,9 +76,7 @@ def check_in_progress(performed: PerformedProcedureStep) -> None:
 
 
 def _lock_orders(steps: Iterable[ScheduledProcedureStep]) -> None:
-    """Lock the steps' orders, always in the order of their keys: two MPPS of one group cannot deadlock."""
-    for order_pk in sorted({step.requested_procedure.order_id for step in steps}):
-        events.lock_order(order_pk)
+    events.lock_orders(step.requested_procedure.order_id for step in steps)
 
 
 def _lock_performed(uid: str) -> PerformedProcedureStep:

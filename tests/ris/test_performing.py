@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from ris import errors, selectors
@@ -72,6 +74,17 @@ def test_an_image_twice(step):
     assert (created, created_again) == (True, False)
     assert first == again
     assert Instance.objects.get().path == "images/1.9.1.1.dcm"
+
+
+def test_statements_of_an_image(step):
+    """One of a series that is here already takes few, and as few among a hundred images."""
+    performing.start(making.begun("1.9", step), SCANNER)
+    counts = []
+    for number in range(1, 101):
+        with CaptureQueriesContext(connection) as statements:
+            send(step, f"1.9.1.{number}")
+        counts.append(len([one for one in statements if not one["sql"].startswith(("SAVEPOINT", "RELEASE"))]))
+    assert set(counts[1:]) == {8}
 
 
 def test_duplicate_and_final(step):

@@ -10,11 +10,14 @@ from django.db import connection, transaction
 from ris.errors import DuplicatePerformedStep, Refusal
 from ris.inputs import Identifier, OrderKey, PatientIdentity
 from ris.models import (
+    Instance,
     Order,
     Patient,
     PerformedProcedureStep,
     RequestedProcedure,
     ScheduledProcedureStep,
+    Series,
+    Study,
     Tombstone,
     WorkflowEvent,
 )
@@ -105,6 +108,15 @@ def test_images_from_many_associations(site):
     )
     assert RequestedProcedure.objects.get().status == "IMAGES COMPLETE"
     assert WorkflowEvent.objects.filter(verb="images complete").count() == 1
+
+
+def test_first_images_of_an_unknown_study(site):
+    """No order is locked for them: who finds that another made the study or series in this instant begins anew."""
+    step = making.only_step(making.placed())
+    unknown = [making.image(step, f"1.7.{number % 2}.{number}", study_instance_uid="1.7") for number in range(8)]
+    results = at_once(*[lambda image=image: images.record(image, SCANNER) for image in [*unknown, unknown[0]]])
+    assert sorted(created for _instance, created in results) == [False] + [True] * 8
+    assert (Study.objects.count(), Series.objects.count(), Instance.objects.count()) == (1, 2, 8)
 
 
 def test_cancellation_against_its_order(site):

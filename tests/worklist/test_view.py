@@ -30,6 +30,7 @@ from tests.hl7.conftest import order as hl7_order
 from tests.making import GRACE, HIS, NINE
 from worklist import entry, identifier, matching
 from worklist.mwl_answer import Form, everything
+from worklist.statement import Statement
 from worklist.stations import Profile
 from worklist.view import View
 
@@ -166,8 +167,21 @@ def test_a_process_that_slept_reads_everything(views, monkeypatch):
     assert [one.priority for one in found(views[0])] == ["STAT"]
 
 
-def test_a_failure_while_reading_is_made_good(views, monkeypatch):
-    """The change is not forgotten because the database failed after it was named."""
+@pytest.fixture
+def read(monkeypatch) -> list:
+    """The steps that views read from now on, None for all."""
+    steps, shown = [], entry.shown
+
+    def noted(pks=None):
+        steps.append(pks)
+        return shown(pks)
+
+    monkeypatch.setattr(entry, "shown", noted)
+    return steps
+
+
+def test_a_failure_while_reading_is_made_good(views, read, monkeypatch):
+    """The change is not forgotten because the database failed after it was named, and all else need not be read."""
     Order.objects.update(priority="STAT")
 
     def fail(_pks=None):
@@ -177,6 +191,41 @@ def test_a_failure_while_reading_is_made_good(views, monkeypatch):
         patched.setattr(entry, "shown", fail)
         views[0].refresh()
     assert [one.priority for one in found(views[0])] == ["STAT"]
+    assert read == [{step_pk()}]
+
+
+def test_a_failure_while_all_is_read_is_made_good(views, read, monkeypatch):
+    """What was read of it is not taken for all."""
+    making.placed("2", making.step_request(station_ae_titles=("CT1",)), accession_number="A2")
+    view, shown = View(), entry.shown
+
+    def break_off(_pks=None):
+        yield next(shown())
+        raise DatabaseError
+
+    with monkeypatch.context() as patched, pytest.raises(DatabaseError):
+        patched.setattr(entry, "shown", break_off)
+        view.refresh()
+    assert len(found(view)) == 2 and read[-1] is None
+
+
+def test_another_connection_is_no_reason_to_read_everything(views, read):
+    """A view knows where it stands as long as the server is the same."""
+    Order.objects.update(priority="STAT")
+    connection.close()
+    assert [one.priority for one in found(views[0])] == ["STAT"]
+    assert read == [{step_pk()}]
+
+
+def test_what_statements_made_once_read_is_what_django_reads(views):
+    """Of any number of steps, again and again."""
+    making.placed("2", making.step_request(station_ae_titles=("CT1",)), accession_number="A2")
+    Order.objects.update(patient_weight="70.5", patient_size="1.75")
+    rows = ScheduledProcedureStep.objects.order_by("pk").values_list(*entry.COLUMNS)
+    keys = [row[0] for row in rows]
+    statement = Statement(lambda keys: ScheduledProcedureStep.objects.filter(pk__in=keys).values_list(*entry.COLUMNS))
+    for asked in ([], keys[:1], keys):
+        assert sorted(statement.rows(asked)) == [list(row) for row in rows if row[0] in asked]
 
 
 def test_what_is_rolled_back_is_not_kept(views):
