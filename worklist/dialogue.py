@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from worklist import framing, handling, services, status
-from worklist.assembly import Assembly, File, Memory, Message, Nowhere, Room, Sink
+from worklist.assembly import Assembly, File, InvalidMessage, Memory, Message, Nowhere, Room, Sink
 from worklist.command import Command
 from worklist.dimse import Answer, Request
 from worklist.handling import Handler, QueryHandler
@@ -21,6 +21,10 @@ from worklist.workers import Workers
 
 #: Requests that wait may hold so many bytes before the peer is not read any more.
 MOST_BYTES_WAITING = 1024**2
+#: Data sets of more bytes are taken one at a time: decoding one needs up to 25 MB and a second.
+LARGE = 256 * 1024
+#: Cancels of what is not being answered, for one association: some come too late, many are no use.
+MOST_STRAY_CANCELS = 1_000
 #: Verbs whose answer must come in time even while the database hangs, and the status that it then is. They have a
 #: thread of their own: what costs more, MPPS and images, never keeps them waiting.
 _LATE = {"C-FIND": OUT_OF_RESOURCES, "C-ECHO": PROCESSING_FAILURE}
@@ -40,6 +44,7 @@ class Service:
     incoming: Incoming | None
     queries: Workers
     others: Workers
+    large: Workers
     room: Room
 
 
@@ -78,6 +83,7 @@ class Dialogue:
         self._late: asyncio.TimerHandle | None = None
         self._message_by: float | None = None
         self._is_over = False
+        self._stray_cancels = 0
 
     @property
     def is_idle(self) -> bool:
@@ -138,6 +144,10 @@ class Dialogue:
             running = self._running
             if running is not None and running.message.command.message_id == message.command.message_id:
                 running.cancel()
+                return
+            self._stray_cancels += 1
+            if self._stray_cancels > MOST_STRAY_CANCELS:
+                raise InvalidMessage("too many cancels of nothing")
             return
         self._waiting.append(message)
         self._bytes_waiting += _size(message)
@@ -188,7 +198,10 @@ class Dialogue:
             self._running = Single(service.handlers[request.verb], request, message, longest, self._deliver)
         if request.verb in _LATE:
             self._late = service.loop.call_later(service.limits.query_seconds, self._is_late)
-        workers = service.queries if request.verb in _LATE else service.others
+        if request.verb in _LATE:
+            workers = service.queries
+        else:
+            workers = service.large if _size(message) > LARGE else service.others
         workers.submit(self._running.run)
 
     def _deliver(self, operation: Single | Query, pdus: bytes, is_last: bool) -> None:

@@ -5,6 +5,7 @@ import logging
 import ssl
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.conf import settings
@@ -25,7 +26,8 @@ from worklist.workers import Workers, query_options
 
 logger = logging.getLogger(__name__)
 
-#: Threads for everything but queries and C-ECHO, which have one: handing them to many costs three times (peers.md).
+#: Threads for everything but queries and C-ECHO, which have one: handing them to many costs three times (peers.md),
+#: and large data sets, which have one too.
 _THREADS = 4
 #: Seconds that the threads of each kind may take to end what they do when the door is stopped.
 _THREAD_SECONDS = 2.0
@@ -69,6 +71,7 @@ class Door:
         """Accept associations from now on."""
         self._queries = Workers("dicom-query", 1, query_options())
         self._others = Workers("dicom-other", _THREADS)
+        self._large = Workers("dicom-large", 1)
         self._admission = Admission(self.loop, self._others, self._stations)
         self._service = Service(
             self.loop,
@@ -78,6 +81,7 @@ class Door:
             self._incoming,
             self._queries,
             self._others,
+            self._large,
             Room(self.limits.room),
         )
         self._listener.open()
@@ -87,9 +91,10 @@ class Door:
     def stop(self, seconds: float = 6.0) -> None:
         """Accept no more, let running associations end for at most ``seconds``, abort the rest."""
         asyncio.run_coroutine_threadsafe(self._end(seconds), self.loop).result()
-        for workers in (self._queries, self._others):
-            if not workers.stop(_THREAD_SECONDS):
-                logger.error("a request did not end in time and is left behind")
+        with ThreadPoolExecutor(3) as pool:
+            ended = list(pool.map(lambda each: each.stop(_THREAD_SECONDS), (self._queries, self._others, self._large)))
+        if not all(ended):
+            logger.error("a request did not end in time and is left behind")
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
