@@ -13,8 +13,7 @@ from django.views.decorators.http import require_safe
 from hl7 import outbox as deeds
 from hl7.models import Destination, OutboundMessage
 from hl7.views.messages import as_file, dump, read
-from ris.access import staff
-from ris.errors import Refusal
+from ris.access import carry_out, staff
 
 State = OutboundMessage.State
 #: Messages of one page.
@@ -135,13 +134,7 @@ def move(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         raise Http404
     get_object_or_404(OutboundMessage, pk=pk)
     if request.method == "POST":
-        do, done = moves[verb]
-        try:
-            do(pk, request.user.get_username())
-        except Refusal as refusal:
-            messages.error(request, f"{refusal}.")
-        else:
-            messages.success(request, done)
+        carry_out(request, pk, *moves[verb])
     return redirect("outbound", pk=pk)
 
 

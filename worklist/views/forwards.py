@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.contrib import messages
 from django.db.models import Count, Max, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -12,8 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from pydicom.dataset import Dataset
 
-from ris.access import staff
-from ris.errors import Refusal
+from ris.access import carry_out, staff
 from worklist import forwarding
 from worklist.models import EarlyUpdate, MppsDestination, MppsForward
 
@@ -137,11 +135,5 @@ def move(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         raise Http404
     get_object_or_404(MppsForward, pk=pk)
     if request.method == "POST":
-        do, done = moves[verb]
-        try:
-            do(pk, request.user.get_username())
-        except Refusal as refusal:
-            messages.error(request, f"{refusal}.")
-        else:
-            messages.success(request, done)
+        carry_out(request, pk, *moves[verb])
     return redirect("forward", pk=pk)
